@@ -1,0 +1,1 @@
+"""The Outlay SDK."""

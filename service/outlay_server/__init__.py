@@ -1,0 +1,1 @@
+"""The Outlay service: caps on spend that hold under concurrency, over gRPC and REST."""

@@ -1,0 +1,1 @@
+"""Changes to what is configured (organizations, budgets, keys): load, decide, write."""

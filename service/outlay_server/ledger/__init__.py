@@ -1,0 +1,1 @@
+"""The write path: take what waits, load once, decide each, write once, answer all."""

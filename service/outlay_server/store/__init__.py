@@ -1,0 +1,1 @@
+"""Durable state: the contract that a store keeps, its tables, its SQL and its dialects."""

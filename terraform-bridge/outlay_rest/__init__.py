@@ -1,0 +1,1 @@
+"""REST: the transcoding of every RPC by its `google.api.http` rule, and the two seed faces."""
