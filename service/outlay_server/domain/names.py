@@ -1,6 +1,6 @@
 """Resource names (AIP-122): how they are written and read, and which ids they may hold.
 
-Each kind of resource has a frozen value with its ids. `str(value)` is the name on the wire and `parse(name)` its inverse:
+Each kind of resource has a frozen value with its ids. `str(value)` is the name on the wire, `parse(name)` its inverse:
 every name that parses is written back byte for byte. `parse` returns None for text that is no such name, and the caller
 decides what that means:
 
