@@ -15,6 +15,9 @@ AMOUNT_MICROS_MAX: Final = 10**15
 CAP_MICROS_MAX: Final = 10**17
 """A cap, soft budget or allotment: a hundred billion units, ninety times below what an int64 can count."""
 
+COUNTER_MICROS_MAX: Final = 9 * 10**18
+"""What one budget can count in one cycle, spent and reserved together: just below what an int64 holds."""
+
 UNIT_MIN_LENGTH: Final = 3
 """The shortest unit is an ISO 4217 code; `US` is a slip for `USD` and must not become a unit of its own."""
 
@@ -94,6 +97,9 @@ OPEN_RESERVATIONS_PER_BUDGET_MAX: Final = 10_000
 
 USAGE_TIME_MAX_AGE_SECONDS: Final = 35 * 86_400
 """How far back a record may lie: a month's late invoice, and still at most one closed monthly cycle."""
+
+CLOCK_SKEW_MAX_SECONDS: Final = 300
+"""How far a caller's clock may run ahead of the ledger's; usage beyond it is refused as lying in the future."""
 
 BATCH_MAX: Final = 1_000
 """Items of a batch call, and commands of one group commit: bounds how long one transaction holds its locks."""
