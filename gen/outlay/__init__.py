@@ -1,0 +1,1 @@
+"""Code generated from `proto/`. Nothing here is edited: change the protos and run `make gen`."""

@@ -1,0 +1,1 @@
+"""The package `outlay.v1`: messages, services and their descriptors."""
