@@ -45,10 +45,9 @@ def test_a_server_that_does_not_start_is_an_error_with_its_log(stand_in: Path) -
 
 def test_it_can_be_stopped_killed_and_started_again(stand_in: Path) -> None:
     with ServerProcess(stand_in, environment={"OUTLAY_TEST_DIGIT": ""}) as process:
-        assert process.terminate() == 0
-        process.restart()
+        status = process.terminate()
+        alive = [process.running, process.restart().running]
         process.kill9()
-        assert not process.running
-        process.restart()
-        assert process.running
-    assert not process.running
+        alive += [process.running, process.restart().running]
+    alive.append(process.running)
+    assert (status, alive) == (0, [False, True, False, True, False])
