@@ -38,8 +38,8 @@ _TIME_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,
 # Files that lie among the zones and name none of IANA's: the machine's own zone, and copies that count leap seconds.
 _NO_TIME_ZONE: Final = re.compile(r"localtime|posixrules|Factory|(posix|right)/.*")
 
-_MIDNIGHT_CACHE_SIZE: Final = 4_096
-"""Two boundaries for each of some thousand different cycles that are in use at a time."""
+_CACHE_SIZE: Final = 4_096
+"""Boundaries, and cycles, that are remembered: thousands of budgets share a few cycles."""
 
 
 class Period(enum.Enum):
@@ -82,6 +82,10 @@ class Window:
         return self.start <= instant < self.end
 
 
+_latest: Final[dict[Cycle, Window]] = {}
+"""The window that was last found for each cycle: nearly every check falls into the same one as the check before."""
+
+
 def default_anchor(period: Period) -> date:
     """Return the anchor of a cycle that names none: the calendar's own boundaries; weeks begin on Monday (ISO 8601)."""
     return date(1970, 1, 5) if period is Period.WEEK else date(1970, 1, 1)
@@ -114,7 +118,16 @@ def cycle_containing(instant: Instant, cycle: Cycle) -> Window:
     Every instant from `BEGINNING_OF_TIME` to before `END_OF_TIME` is in exactly one window; an instant outside is taken
     for the nearest one inside.
     """
-    instant = min(max(instant, BEGINNING_OF_TIME), Instant(END_OF_TIME - 1))
+    latest = _latest.get(cycle)
+    if latest is not None and latest.contains(instant):
+        return latest
+    if len(_latest) >= _CACHE_SIZE:
+        _latest.clear()
+    window = _latest[cycle] = _find(min(max(instant, BEGINNING_OF_TIME), Instant(END_OF_TIME - 1)), cycle)
+    return window
+
+
+def _find(instant: Instant, cycle: Cycle) -> Window:
     boundary = _boundaries(cycle)
     # The date in UTC is at most a day off the local one, so the guess is at most a few cycles off.
     number = _cycle_number(to_datetime(instant).date(), cycle)
@@ -197,7 +210,7 @@ def _month_index(day: date) -> int:
     return day.year * 12 + day.month - 1
 
 
-@lru_cache(maxsize=_MIDNIGHT_CACHE_SIZE)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _midnight(day: date, time_zone: str) -> Instant:
     """Return the first instant at which the zone's clocks show midnight of `day`, or later; held within all of time."""
     zone = ZoneInfo(time_zone)
