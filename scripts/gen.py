@@ -1,7 +1,8 @@
 """Generate `gen/` from `proto/`: messages, stubs, types, and one descriptor set with comments.
 
-Runs protoc in an environment of its own (`build/gen-venv`), because generated code refuses to load under a protobuf older than
-the one that generated it: the pins here are the oldest that users may have, whatever the repository's own environment holds.
+Runs protoc in an environment of its own (`build/gen-venv`), because generated code refuses to load under a protobuf
+older than the one that generated it: the pins here suit the oldest that users may have, whatever this repository's own
+environment holds.
 
     python scripts/gen.py           write gen/
     python scripts/gen.py --check   exit 1 and name each stale file where gen/ is not what proto/ gives
@@ -34,7 +35,7 @@ DESCRIPTORS = Path("outlay/v1/descriptors.binpb")
 """Under `gen/`: a FileDescriptorSet with imports and comments, from which OpenAPI and the API reference are made."""
 
 HANDWRITTEN = {
-    Path("outlay/__init__.py"): '"""Code generated from `proto/`. Nothing here is edited: change the protos and run `make gen`."""\n',
+    Path("outlay/__init__.py"): '"""Code generated from `proto/`: change the protos and run `make gen`."""\n',
     Path("outlay/v1/__init__.py"): '"""The package `outlay.v1`: messages, services and their descriptors."""\n',
     Path("outlay/py.typed"): "",
 }
@@ -67,7 +68,8 @@ def ensure_environment() -> Path:
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     venv.create(ENVIRONMENT, clear=True, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS], check=True)
+    install = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    subprocess.run([*install, *REQUIREMENTS], check=True)
     # Last, so that an interrupted installation is not taken for a whole one.
     stamp.write_text(wanted)
     return python
@@ -80,9 +82,8 @@ def sources() -> list[str]:
 
 def protoc(python: Path, *arguments: str) -> None:
     """Run protoc on every source, with the Google protos that its environment ships."""
-    site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
     includes = (f"-I{PROTO}", f"-I{site}", f"-I{site}/grpc_tools/_proto")
     subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *arguments, *sources()], check=True)
 
@@ -115,16 +116,18 @@ def drop_empty_service_modules(out: Path) -> None:
 
 def files_below(folder: Path) -> set[Path]:
     """Return the files below `folder`, relative to it, without what running them leaves behind."""
-    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path for path in files if "__pycache__" not in path.parts}
 
 
 def differences(fresh: Path) -> list[Path]:
-    """Return, sorted, the paths under `gen/` that are missing there, not generated any more, or other than in `fresh`."""
+    """Return, sorted, the paths that are missing under `gen/`, not generated any more, or other than in `fresh`."""
 
     def content(path: Path) -> bytes | None:
         return path.read_bytes() if path.exists() else None
 
-    return [path for path in sorted(files_below(fresh) | files_below(GEN)) if content(fresh / path) != content(GEN / path)]
+    paths = sorted(files_below(fresh) | files_below(GEN))
+    return [path for path in paths if content(fresh / path) != content(GEN / path)]
 
 
 def report(stale: list[Path]) -> int:

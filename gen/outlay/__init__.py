@@ -1,1 +1,1 @@
-"""Code generated from `proto/`. Nothing here is edited: change the protos and run `make gen`."""
+"""Code generated from `proto/`: change the protos and run `make gen`."""

@@ -32,8 +32,8 @@ if _version_not_supported:
 class AdminServiceStub(object):
     """Organizations, keys, webhook endpoints, alerts and audit: what operators and tools call.
 
-    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope `admin`). When the
-    service is unreachable nothing here changes what is enforced: retry with the same request_id.
+    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope
+    `admin`). When the service is unreachable nothing here changes what is enforced: retry with the same request_id.
     """
 
     def __init__(self, channel):
@@ -127,8 +127,8 @@ class AdminServiceStub(object):
 class AdminServiceServicer(object):
     """Organizations, keys, webhook endpoints, alerts and audit: what operators and tools call.
 
-    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope `admin`). When the
-    service is unreachable nothing here changes what is enforced: retry with the same request_id.
+    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope
+    `admin`). When the service is unreachable nothing here changes what is enforced: retry with the same request_id.
     """
 
     def GetOrganization(self, request, context):
@@ -150,9 +150,9 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateOrganization(self, request, context):
-        """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits, hard cap not
-        enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and the gate `opus` (label
-        `model`, pattern `claude-opus-*`, off) unless gates are given.
+        """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
+        hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
+        the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
 
         Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """
@@ -163,29 +163,30 @@ class AdminServiceServicer(object):
     def UpdateOrganization(self, request, context):
         """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
 
-        Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
-        unreachable: the old settings stay in force; retry with the same request_id.
+        Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED.
+        When unreachable: the old settings stay in force; retry with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteOrganization(self, request, context):
-        """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not given
-        again.
+        """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not
+        given again.
 
-        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`), REQUEST_ID_REUSED. When
-        unreachable: it stays; retry with the same request_id.
+        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`),
+        REQUEST_ID_REUSED. When unreachable: it stays; retry with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateApiKey(self, request, context):
-        """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the same request_id
-        answers the same key without it; where the first answer was lost, revoke that key and make another.
+        """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
+        same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
 
-        Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+        Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same
+        request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,10 +202,11 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it is.
+        """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it
+        is.
 
-        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working; retry until it is
-        acknowledged.
+        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working;
+        retry until it is acknowledged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,8 +233,8 @@ class AdminServiceServicer(object):
     def CreateWebhookEndpoint(self, request, context):
         """Create a webhook endpoint.
 
-        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints), REQUEST_ID_REUSED. When
-        unreachable: retry with the same request_id.
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
+        REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,8 +243,8 @@ class AdminServiceServicer(object):
     def UpdateWebhookEndpoint(self, request, context):
         """Change the settings that `update_mask` names.
 
-        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-        REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+        MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,8 +253,8 @@ class AdminServiceServicer(object):
     def DeleteWebhookEndpoint(self, request, context):
         """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
-        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable:
-        retry with the same request_id.
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
+        unreachable: retry with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -379,8 +381,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 class AdminService(object):
     """Organizations, keys, webhook endpoints, alerts and audit: what operators and tools call.
 
-    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope `admin`). When the
-    service is unreachable nothing here changes what is enforced: retry with the same request_id.
+    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope
+    `admin`). When the service is unreachable nothing here changes what is enforced: retry with the same request_id.
     """
 
     @staticmethod

@@ -33,8 +33,8 @@ GRPC_VERSION: str
 class AdminServiceStub:
     """Organizations, keys, webhook endpoints, alerts and audit: what operators and tools call.
 
-    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope `admin`). When the
-    service is unreachable nothing here changes what is enforced: retry with the same request_id.
+    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope
+    `admin`). When the service is unreachable nothing here changes what is enforced: retry with the same request_id.
     """
 
     @_typing.overload
@@ -52,30 +52,31 @@ class AdminServiceStub:
     Scope: `admin`. When unreachable: show the last answer with its age.
     """
     CreateOrganization: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateOrganizationRequest, _organization_pb2.Organization]
-    """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits, hard cap not
-    enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and the gate `opus` (label
-    `model`, pattern `claude-opus-*`, off) unless gates are given.
+    """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
+    hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
+    the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
 
     Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
     UpdateOrganization: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateOrganizationRequest, _organization_pb2.Organization]
     """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
 
-    Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
-    unreachable: the old settings stay in force; retry with the same request_id.
+    Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED.
+    When unreachable: the old settings stay in force; retry with the same request_id.
     """
     DeleteOrganization: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteOrganizationRequest, _empty_pb2.Empty]
-    """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not given
-    again.
+    """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not
+    given again.
 
-    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`), REQUEST_ID_REUSED. When
-    unreachable: it stays; retry with the same request_id.
+    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`),
+    REQUEST_ID_REUSED. When unreachable: it stays; retry with the same request_id.
     """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _api_key_pb2.ApiKey]
-    """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the same request_id
-    answers the same key without it; where the first answer was lost, revoke that key and make another.
+    """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
+    same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
 
-    Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+    Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same
+    request_id.
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]
     """The keys of an organization, newest first, revoked ones included; never a secret.
@@ -83,10 +84,11 @@ class AdminServiceStub:
     Scope: `admin` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _api_key_pb2.ApiKey]
-    """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it is.
+    """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it
+    is.
 
-    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working; retry until it is
-    acknowledged.
+    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working;
+    retry until it is acknowledged.
     """
     GetWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """One webhook endpoint.
@@ -101,20 +103,20 @@ class AdminServiceStub:
     CreateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """Create a webhook endpoint.
 
-    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints), REQUEST_ID_REUSED. When
-    unreachable: retry with the same request_id.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
+    REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
     UpdateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """Change the settings that `update_mask` names.
 
-    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-    REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+    MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
     DeleteWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]
     """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
-    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable:
-    retry with the same request_id.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
+    unreachable: retry with the same request_id.
     """
     TestWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.TestWebhookEndpointRequest, _admin_service_pb2.TestWebhookEndpointResponse]
     """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
@@ -136,8 +138,8 @@ class AdminServiceStub:
 class AdminServiceAsyncStub(AdminServiceStub):
     """Organizations, keys, webhook endpoints, alerts and audit: what operators and tools call.
 
-    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope `admin`). When the
-    service is unreachable nothing here changes what is enforced: retry with the same request_id.
+    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope
+    `admin`). When the service is unreachable nothing here changes what is enforced: retry with the same request_id.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -152,30 +154,31 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Scope: `admin`. When unreachable: show the last answer with its age.
     """
     CreateOrganization: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateOrganizationRequest, _organization_pb2.Organization]  # type: ignore[assignment]
-    """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits, hard cap not
-    enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and the gate `opus` (label
-    `model`, pattern `claude-opus-*`, off) unless gates are given.
+    """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
+    hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
+    the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
 
     Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
     UpdateOrganization: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateOrganizationRequest, _organization_pb2.Organization]  # type: ignore[assignment]
     """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
 
-    Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
-    unreachable: the old settings stay in force; retry with the same request_id.
+    Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED.
+    When unreachable: the old settings stay in force; retry with the same request_id.
     """
     DeleteOrganization: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteOrganizationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not given
-    again.
+    """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not
+    given again.
 
-    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`), REQUEST_ID_REUSED. When
-    unreachable: it stays; retry with the same request_id.
+    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`),
+    REQUEST_ID_REUSED. When unreachable: it stays; retry with the same request_id.
     """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _api_key_pb2.ApiKey]  # type: ignore[assignment]
-    """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the same request_id
-    answers the same key without it; where the first answer was lost, revoke that key and make another.
+    """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
+    same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
 
-    Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+    Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same
+    request_id.
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """The keys of an organization, newest first, revoked ones included; never a secret.
@@ -183,10 +186,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Scope: `admin` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _api_key_pb2.ApiKey]  # type: ignore[assignment]
-    """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it is.
+    """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it
+    is.
 
-    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working; retry until it is
-    acknowledged.
+    Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working;
+    retry until it is acknowledged.
     """
     GetWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """One webhook endpoint.
@@ -201,20 +205,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     CreateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Create a webhook endpoint.
 
-    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints), REQUEST_ID_REUSED. When
-    unreachable: retry with the same request_id.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
+    REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
     UpdateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Change the settings that `update_mask` names.
 
-    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-    REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+    MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
     DeleteWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
-    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable:
-    retry with the same request_id.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
+    unreachable: retry with the same request_id.
     """
     TestWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.TestWebhookEndpointRequest, _admin_service_pb2.TestWebhookEndpointResponse]  # type: ignore[assignment]
     """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
@@ -235,8 +239,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Organizations, keys, webhook endpoints, alerts and audit: what operators and tools call.
 
-    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope `admin`). When the
-    service is unreachable nothing here changes what is enforced: retry with the same request_id.
+    Amounts, keys, errors, retries and limits are as in `BudgetService`. Most methods need the platform key (scope
+    `admin`). When the service is unreachable nothing here changes what is enforced: retry with the same request_id.
     """
 
     @_abc_1.abstractmethod
@@ -267,9 +271,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CreateOrganizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organization_pb2.Organization, _abc.Awaitable[_organization_pb2.Organization]]:
-        """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits, hard cap not
-        enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and the gate `opus` (label
-        `model`, pattern `claude-opus-*`, off) unless gates are given.
+        """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
+        hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
+        the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
 
         Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """
@@ -282,8 +286,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_organization_pb2.Organization, _abc.Awaitable[_organization_pb2.Organization]]:
         """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
 
-        Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
-        unreachable: the old settings stay in force; retry with the same request_id.
+        Scope: `admin`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED.
+        When unreachable: the old settings stay in force; retry with the same request_id.
         """
 
     @_abc_1.abstractmethod
@@ -292,11 +296,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DeleteOrganizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not given
-        again.
+        """Delete an organization: its keys stop working and it reads as missing. Its ledger and audit stay, and its id is not
+        given again.
 
-        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`), REQUEST_ID_REUSED. When
-        unreachable: it stays; retry with the same request_id.
+        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`),
+        REQUEST_ID_REUSED. When unreachable: it stays; retry with the same request_id.
         """
 
     @_abc_1.abstractmethod
@@ -305,10 +309,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.CreateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_pb2.ApiKey, _abc.Awaitable[_api_key_pb2.ApiKey]]:
-        """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the same request_id
-        answers the same key without it; where the first answer was lost, revoke that key and make another.
+        """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
+        same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
 
-        Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+        Scope: `admin`. Errors: NOT_FOUND, LIMIT_EXCEEDED, REQUEST_ID_REUSED. When unreachable: retry with the same
+        request_id.
         """
 
     @_abc_1.abstractmethod
@@ -328,10 +333,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_pb2.ApiKey, _abc.Awaitable[_api_key_pb2.ApiKey]]:
-        """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it is.
+        """Make a key useless, within 1 s on every replica and for good. Revoking a revoked key answers OK with the key as it
+        is.
 
-        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working; retry until it is
-        acknowledged.
+        Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED. When unreachable: the key goes on working;
+        retry until it is acknowledged.
         """
 
     @_abc_1.abstractmethod
@@ -364,8 +370,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_webhook_endpoint_pb2.WebhookEndpoint, _abc.Awaitable[_webhook_endpoint_pb2.WebhookEndpoint]]:
         """Create a webhook endpoint.
 
-        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints), REQUEST_ID_REUSED. When
-        unreachable: retry with the same request_id.
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
+        REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """
 
     @_abc_1.abstractmethod
@@ -376,8 +382,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_webhook_endpoint_pb2.WebhookEndpoint, _abc.Awaitable[_webhook_endpoint_pb2.WebhookEndpoint]]:
         """Change the settings that `update_mask` names.
 
-        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-        REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+        MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """
 
     @_abc_1.abstractmethod
@@ -388,8 +394,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
-        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable:
-        retry with the same request_id.
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
+        unreachable: retry with the same request_id.
         """
 
     @_abc_1.abstractmethod

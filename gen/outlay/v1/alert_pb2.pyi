@@ -44,8 +44,9 @@ Global___AlertBasis: _TypeAlias = AlertBasis  # noqa: Y015
 
 @_typing.final
 class Alert(_message.Message):
-    """One threshold that one budget crossed in one cycle. There is exactly one for each (budget, cycle, basis, threshold), written in the
-    transaction that crossed it: a lowered limit that is already passed raises it at once, and a new cycle starts afresh.
+    """One threshold that one budget crossed in one cycle. There is exactly one for each (budget, cycle, basis, threshold),
+    written in the transaction that crossed it: a lowered limit that is already passed raises it at once, and a new cycle
+    starts afresh.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

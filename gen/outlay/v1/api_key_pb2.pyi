@@ -21,8 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ApiKey(_message.Message):
-    """A credential of one organization, sent as `Authorization: Bearer sk_…` in gRPC metadata or an HTTP header. It reaches its own
-    organization only. Only its SHA-256 is stored.
+    """A credential of one organization, sent as `Authorization: Bearer sk_…` in gRPC metadata or an HTTP header. It reaches
+    its own organization only. Only its SHA-256 is stored.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -42,8 +42,8 @@ class ApiKey(_message.Message):
     display_name: _builtins.str
     """What people read. At most 255 bytes of UTF-8 without control characters."""
     secret: _builtins.str
-    """The key itself: `sk_`, 32 characters of Crockford base32, 6 characters of checksum. In the answer to CreateApiKey only; it
-    cannot be read again.
+    """The key itself: `sk_`, 32 characters of Crockford base32, 6 characters of checksum. In the answer to CreateApiKey
+    only; it cannot be read again.
     """
     last_four: _builtins.str
     """The last four characters of the secret, to tell keys apart."""
@@ -51,10 +51,11 @@ class ApiKey(_message.Message):
     """Changes when the key is revoked (not when it is used)."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the key may do; at least one, no value twice, sorted in answers. `control:read` reads and updates the organization's own
-        budgets and reads its alerts, audit and keys; `control:webhooks` manages its webhook endpoints; `budgets:read` reads budgets,
-        reservations and records; `budgets:write` creates, updates and deletes budgets; `spend:check` checks, releases and extends;
-        `spend:record` records and refunds. `admin` belongs to the platform key alone and is refused here.
+        """What the key may do; at least one, no value twice, sorted in answers. `control:read` reads and updates the
+        organization's own budgets and reads its alerts, audit and keys; `control:webhooks` manages its webhook endpoints;
+        `budgets:read` reads budgets, reservations and records; `budgets:write` creates, updates and deletes budgets;
+        `spend:check` checks, releases and extends; `spend:record` records and refunds. `admin` belongs to the platform key
+        alone and is refused here.
         """
 
     @_builtins.property

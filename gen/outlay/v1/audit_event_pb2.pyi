@@ -20,8 +20,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AuditEvent(_message.Message):
-    """One change of an organization, budget, gate, key or webhook endpoint, written in the transaction of the change. The events of an
-    organization form a chain of SHA-256 hashes, so that `outlay verify` finds one that was edited, removed, moved or put in.
+    """One change of an organization, budget, gate, key or webhook endpoint, written in the transaction of the change. The
+    events of an organization form a chain of SHA-256 hashes, so that `outlay verify` finds one that was edited, removed,
+    moved or put in.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -90,10 +90,12 @@ Global___Enforcement: _TypeAlias = Enforcement  # noqa: Y015
 
 @_typing.final
 class Budget(_message.Message):
-    """Limits and alert thresholds over one unit, for all spend of an organization or for the spend whose labels match a selector.
+    """Limits and alert thresholds over one unit, for all spend of an organization or for the spend whose labels match a
+    selector.
 
-    All amounts are integer micros of the unit: 1 USD = 1,000,000. A limit that is absent is no limit; a limit of 0 allows nothing.
-    The limit that binds is the smallest of the enabled hard cap (or the override that stands for it) and the allotment.
+    All amounts are integer micros of the unit: 1 USD = 1,000,000. A limit that is absent is no limit; a limit of 0
+    allows nothing. The limit that binds is the smallest of the enabled hard cap (or the override that stands for it) and
+    the allotment.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -137,12 +139,14 @@ class Budget(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     SPEND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`organizations/{organization}/budgets/{budget}`. The id matches `[a-z][a-z0-9-]{0,62}` and is chosen by who creates the budget."""
+    """`organizations/{organization}/budgets/{budget}`. The id matches `[a-z][a-z0-9-]{0,62}` and is chosen by who creates
+    the budget.
+    """
     display_name: _builtins.str
     """What people read. At most 255 bytes of UTF-8 without control characters."""
     unit: _builtins.str
-    """What is counted: an ISO 4217 code (`USD`), or a name of upper-case letters, digits and `_` (`CREDITS`, `TOKENS`, `REQUESTS`),
-    3 to 32 characters that begin with a letter.
+    """What is counted: an ISO 4217 code (`USD`), or a name of upper-case letters, digits and `_` (`CREDITS`, `TOKENS`,
+    `REQUESTS`), 3 to 32 characters that begin with a letter.
     """
     budget_micros: _builtins.int
     """The soft budget, 0 to 10^17 micros: raises alerts, never blocks."""
@@ -151,44 +155,45 @@ class Budget(_message.Message):
     hard_cap_enabled: _builtins.bool
     """Whether the hard cap is enforced. Without `hard_cap_micros` it enforces nothing."""
     allotment_micros: _builtins.int
-    """What the plan grants in each cycle, 0 to 10^17 micros: enforced whenever it is set. Only a platform key may change it; an
-    organization's key that tries is refused with MISSING_SCOPE.
+    """What the plan grants in each cycle, 0 to 10^17 micros: enforced whenever it is set. Only a platform key may change
+    it; an organization's key that tries is refused with MISSING_SCOPE.
     """
     alerts_enabled: _builtins.bool
     """Whether alerts are raised at all. Absent on creation means true; always filled in answers."""
     enforcement: Global___Enforcement.ValueType
     """Whether the limits block. Unspecified on creation means ENFORCE."""
     managed_by: _builtins.str
-    """Who keeps this budget as code, such as `yaml:platform/caps` or `terraform`; empty where nobody does. Such a budget is changed
-    only by a request that names the same `manager`, or that sends `override_manager`. At most 128 printable ASCII characters.
+    """Who keeps this budget as code, such as `yaml:platform/caps` or `terraform`; empty where nobody does. Such a budget
+    is changed only by a request that names the same `manager`, or that sends `override_manager`. At most 128 printable
+    ASCII characters.
     """
     etag: _builtins.str
-    """Changes whenever the settings change (not when spend is recorded). Sent back on an update or delete, it must still be
-    current, else ETAG_MISMATCH; empty is not checked. Over HTTP also in `ETag` and `If-Match`.
+    """Changes whenever the settings change (not when spend is recorded). Sent back on an update or delete, it must still
+    be current, else ETAG_MISMATCH; empty is not checked. Over HTTP also in `ETag` and `If-Match`.
     """
     @_builtins.property
     def selector(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Which spend counts: every label named here must be present with this value. A value that ends in `*` matches what begins with
-        the rest. Empty matches all spend of the unit. At most 16 entries. A change counts the ledger anew: spend that was recorded
-        before counts as if the selector had always been this one.
+        """Which spend counts: every label named here must be present with this value. A value that ends in `*` matches what
+        begins with the rest. Empty matches all spend of the unit. At most 16 entries. A change counts the ledger anew:
+        spend that was recorded before counts as if the selector had always been this one.
         """
 
     @_builtins.property
     def alert_thresholds(self) -> Global___AlertThresholds:
-        """At which shares of the soft budget (or of the limit, where there is no soft budget) an alert is raised. Absent: 50, 75, 90 and
-        100 percent. Present and empty: none.
+        """At which shares of the soft budget (or of the limit, where there is no soft budget) an alert is raised. Absent: 50,
+        75, 90 and 100 percent. Present and empty: none.
         """
 
     @_builtins.property
     def cycle(self) -> Global___Cycle:
-        """Over which stretches of time spend adds up. Absent on creation: calendar months in UTC. A change counts the ledger anew in the
-        new cycle.
+        """Over which stretches of time spend adds up. Absent on creation: calendar months in UTC. A change counts the ledger
+        anew in the new cycle.
         """
 
     @_builtins.property
     def cap_override(self) -> Global___CapOverride:
-        """A cap for a while, above or below the hard cap. While it lasts it stands for the hard cap and is enforced, whether or not
-        `hard_cap_enabled` is set; at its `expire_time` it is gone by itself.
+        """A cap for a while, above or below the hard cap. While it lasts it stands for the hard cap and is enforced, whether
+        or not `hard_cap_enabled` is set; at its `expire_time` it is gone by itself.
         """
 
     @_builtins.property
@@ -276,7 +281,8 @@ Global___AlertThresholds: _TypeAlias = AlertThresholds  # noqa: Y015
 class Cycle(_message.Message):
     """How time is cut into half-open windows `[start, end)` that follow each other without gap or overlap.
 
-    Each window is computed from the anchor: a month that begins on the 31st begins on 28 or 29 February and again on 31 March.
+    Each window is computed from the anchor: a month that begins on the 31st begins on 28 or 29 February and again on 31
+    March.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -287,8 +293,9 @@ class Cycle(_message.Message):
     period: Global___Period.ValueType
     """How long one window is. Unspecified means MONTH."""
     anchor: _builtins.str
-    """The local date at whose midnight one window begins, `YYYY-MM-DD`. Empty: `1970-01-01`; for WEEK `1970-01-05`, a Monday. Not
-    used for LIFETIME. Where a local midnight does not exist, the window begins at the first instant after it.
+    """The local date at whose midnight one window begins, `YYYY-MM-DD`. Empty: `1970-01-01`; for WEEK `1970-01-05`, a
+    Monday. Not used for LIFETIME. Where a local midnight does not exist, the window begins at the first instant after
+    it.
     """
     time_zone: _builtins.str
     """IANA name of the zone whose midnights count, such as `Europe/Berlin`. Empty: `UTC`."""
@@ -366,7 +373,9 @@ class BudgetSpend(_message.Message):
     available_micros: _builtins.int
     """Limit less spent less reserved, in micros, never below 0. Absent without a limit."""
     percent_used: _builtins.float
-    """Spent as percent of the soft budget, else of the limit, rounded down to a tenth. Absent without either, and where it is 0."""
+    """Spent as percent of the soft budget, else of the limit, rounded down to a tenth. Absent without either, and where
+    it is 0.
+    """
     denied_count: _builtins.int
     """How many checks this budget refused in this cycle, or would have refused in SHADOW."""
     @_builtins.property
@@ -383,8 +392,8 @@ class BudgetSpend(_message.Message):
 
     @_builtins.property
     def projected_exhaustion_time(self) -> _timestamp_pb2.Timestamp:
-        """When the limit is reached if the spend of the cycle so far goes on in a straight line. Absent without a limit, without spend,
-        and where that lies after the cycle's end.
+        """When the limit is reached if the spend of the cycle so far goes on in a straight line. Absent without a limit,
+        without spend, and where that lies after the cycle's end.
         """
 
     def __init__(

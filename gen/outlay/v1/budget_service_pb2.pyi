@@ -115,9 +115,9 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
     DENIAL_REASON_FROZEN: _DenialReason.ValueType  # 2
     """A matching budget is frozen. Not retryable. Billing faces: 402 `BUDGET_FROZEN`."""
     DENIAL_REASON_HARD_CAP_REACHED: _DenialReason.ValueType  # 3
-    """Spent and amount together exceed a hard cap (or the override that stands for it), or the cap is reached and the amount is 0.
-    Not retryable before `retry_time`, the end of the cycle. Billing faces: 402 `SPENDING_CAP_REACHED`, or `AI_CREDITS_EXHAUSTED`
-    where the unit is CREDITS.
+    """Spent and amount together exceed a hard cap (or the override that stands for it), or the cap is reached and the
+    amount is 0. Not retryable before `retry_time`, the end of the cycle. Billing faces: 402 `SPENDING_CAP_REACHED`, or
+    `AI_CREDITS_EXHAUSTED` where the unit is CREDITS.
     """
     DENIAL_REASON_ALLOTMENT_EXHAUSTED: _DenialReason.ValueType  # 4
     """The same against the allotment. Billing faces: 402 `AI_CREDITS_EXHAUSTED`."""
@@ -127,7 +127,8 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
 class DenialReason(_DenialReason, metaclass=_DenialReasonEnumTypeWrapper):
     """Why a check was denied: the first of these, in this order, that holds for any matching budget.
 
-    The billing faces answer 402, except GATE_DISABLED, and never 429: clients retry a 429, and a spent budget does not come back.
+    The billing faces answer 402, except GATE_DISABLED, and never 429: clients retry a 429, and a spent budget does not
+    come back.
     """
 
 DENIAL_REASON_UNSPECIFIED: DenialReason.ValueType  # 0
@@ -137,9 +138,9 @@ DENIAL_REASON_GATE_DISABLED: DenialReason.ValueType  # 1
 DENIAL_REASON_FROZEN: DenialReason.ValueType  # 2
 """A matching budget is frozen. Not retryable. Billing faces: 402 `BUDGET_FROZEN`."""
 DENIAL_REASON_HARD_CAP_REACHED: DenialReason.ValueType  # 3
-"""Spent and amount together exceed a hard cap (or the override that stands for it), or the cap is reached and the amount is 0.
-Not retryable before `retry_time`, the end of the cycle. Billing faces: 402 `SPENDING_CAP_REACHED`, or `AI_CREDITS_EXHAUSTED`
-where the unit is CREDITS.
+"""Spent and amount together exceed a hard cap (or the override that stands for it), or the cap is reached and the
+amount is 0. Not retryable before `retry_time`, the end of the cycle. Billing faces: 402 `SPENDING_CAP_REACHED`, or
+`AI_CREDITS_EXHAUSTED` where the unit is CREDITS.
 """
 DENIAL_REASON_ALLOTMENT_EXHAUSTED: DenialReason.ValueType  # 4
 """The same against the allotment. Billing faces: 402 `AI_CREDITS_EXHAUSTED`."""
@@ -378,15 +379,17 @@ class UpdateBudgetRequest(_message.Message):
     MANAGER_FIELD_NUMBER: _builtins.int
     OVERRIDE_MANAGER_FIELD_NUMBER: _builtins.int
     allow_missing: _builtins.bool
-    """Create the budget where it is missing, with all of `budget` and no regard to the mask. A missing one is created only by a
-    key with `budgets:write`.
+    """Create the budget where it is missing, with all of `budget` and no regard to the mask. A missing one is created
+    only by a key with `budgets:write`.
     """
     validate_only: _builtins.bool
     """Answer as if, but change nothing."""
     request_id: _builtins.str
     """Makes a retry safe; see the service."""
     manager: _builtins.str
-    """Who makes this change, where that is a tool that keeps budgets as code; compared with the `managed_by` that is stored."""
+    """Who makes this change, where that is a tool that keeps budgets as code; compared with the `managed_by` that is
+    stored.
+    """
     override_manager: _builtins.bool
     """Change it although another manager keeps it; the manager may undo the change."""
     @_builtins.property
@@ -395,16 +398,18 @@ class UpdateBudgetRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields to set; one that is named and absent in `budget` is cleared. `cycle`, `cap_override`, `alert_thresholds` and
-        `selector` may be named as a whole, the members of `cycle` and `cap_override` one by one too. `*` names all. Absent: the
-        fields that are present. Over HTTP, absent: the keys of the body, where `null` clears. Output-only, immutable and unknown paths
-        are refused, except an immutable field whose value does not change.
+        """Which fields to set; one that is named and absent in `budget` is cleared. `cycle`, `cap_override`,
+        `alert_thresholds` and `selector` may be named as a whole, the members of `cycle` and `cap_override` one by one
+        too. `*` names all. Absent: the fields that are present. Over HTTP, absent: the keys of the body, where `null`
+        clears. Output-only, immutable and unknown paths are refused, except an immutable field whose value does not
+        change.
         """
 
     @_builtins.property
     def gates(self) -> _containers.ScalarMap[_builtins.str, _builtins.bool]:
-        """Gates of the organization to switch in the same transaction and the same audit event, by gate id: true lets spend pass. A
-        missing gate is NOT_FOUND. A map cannot be written as query parameters, so over HTTP use UpdateOrganization.
+        """Gates of the organization to switch in the same transaction and the same audit event, by gate id: true lets spend
+        pass. A missing gate is NOT_FOUND. A map cannot be written as query parameters, so over HTTP use
+        UpdateOrganization.
         """
 
     def __init__(
@@ -516,14 +521,16 @@ class CheckSpendRequest(_message.Message):
     amount_micros: _builtins.int
     """The amount in micros, 0 to 10^15; the most that the work can cost. 0 asks whether anything at all may be spent."""
     min_amount_micros: _builtins.int
-    """Take less where the amount does not fit, but at least this, in micros; 0 to `amount_micros`. Absent: all or nothing."""
+    """Take less where the amount does not fit, but at least this, in micros; 0 to `amount_micros`. Absent: all or
+    nothing.
+    """
     mode: Global___CheckMode.ValueType
     """What to do beside answering. Unspecified: RESERVE."""
     expiry_action: _reservation_pb2.ExpiryAction.ValueType
     """What becomes of the amount that is still held then. Unspecified: RELEASE."""
     request_id: _builtins.str
-    """Makes a retry safe: an amount is held once for it; see the service. An allowed answer is given again as it was first given, even
-    where the reservation has been closed since.
+    """Makes a retry safe: an amount is held once for it; see the service. An allowed answer is given again as it was
+    first given, even where the reservation has been closed since.
     """
     view: Global___CheckView.ValueType
     """How much of the state to show. Unspecified: BASIC."""
@@ -589,8 +596,8 @@ class CheckSpendResponse(_message.Message):
     reservation: _builtins.str
     """The reservation that holds it, to name when recording. Empty but in RESERVE."""
     binding_budget: _builtins.str
-    """The budget that decided: on a denial the first that refused, else the one with the least left. Empty where no limited budget
-    matched.
+    """The budget that decided: on a denial the first that refused, else the one with the least left. Empty where no
+    limited budget matched.
     """
     shortfall_micros: _builtins.int
     """On a denial, how much the smallest acceptable amount exceeds what could be granted now, in micros."""
@@ -608,8 +615,8 @@ class CheckSpendResponse(_message.Message):
 
     @_builtins.property
     def retry_time(self) -> _timestamp_pb2.Timestamp:
-        """On a denial, when it is first worth asking again: the earliest expiry of a reservation, or the end of the cycle. Absent where time
-        alone does not help.
+        """On a denial, when it is first worth asking again: the earliest expiry of a reservation, or the end of the cycle.
+        Absent where time alone does not help.
         """
 
     @_builtins.property
@@ -622,7 +629,9 @@ class CheckSpendResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """In a batch only: why this item could not be decided. `decision` is then DENIED with `reason` unspecified, and nothing is held."""
+        """In a batch only: why this item could not be decided. `decision` is then DENIED with `reason` unspecified, and
+        nothing is held.
+        """
 
     def __init__(
         self,
@@ -854,8 +863,8 @@ class RecordSpendRequest(_message.Message):
 
     @_builtins.property
     def usage_time(self) -> _timestamp_pb2.Timestamp:
-        """When the work was done: at most 35 days back and not in the future; the record counts in the cycle that contains it. Absent:
-        now. With a reservation it is kept for information, and the reservation's cycle counts.
+        """When the work was done: at most 35 days back and not in the future; the record counts in the cycle that contains
+        it. Absent: now. With a reservation it is kept for information, and the reservation's cycle counts.
         """
 
     def __init__(
@@ -1243,8 +1252,8 @@ class ListSpendRecordsRequest(_message.Message):
 
     @_builtins.property
     def label_filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only those that carry all these labels, each written `key=value`; a value that ends in `*` matches what begins with the rest.
-        At most 16.
+        """Only those that carry all these labels, each written `key=value`; a value that ends in `*` matches what begins with
+        the rest. At most 16.
         """
 
     def __init__(

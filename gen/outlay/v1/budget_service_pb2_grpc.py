@@ -31,21 +31,23 @@ if _version_not_supported:
 class BudgetServiceStub(object):
     """Caps that hold: what services call around metered work, and what people and tools call to set and see budgets.
 
-    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on any number of
-    replicas, across crashes. Spend that was acknowledged is never lost.
+    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on
+    any number of replicas, across crashes. Spend that was acknowledged is never lost.
 
     **Amounts** are integer micros of their unit (1 USD = 1,000,000), 0 to 10^15; callers round up to the next micro.
 
-    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key holds all.
+    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key
+    holds all.
 
-    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY, MISSING_SCOPE,
-    VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name the others. A field that takes
-    a name of another organization answers NOT_FOUND, as for a missing one.
+    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY,
+    MISSING_SCOPE, VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name
+    the others. A field that takes a name of another organization answers NOT_FOUND, as for a missing one.
 
-    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to repeat: the same id
-    with the same content gives the first answer again, on any replica and after a restart, and with other content REQUEST_ID_REUSED.
-    What was denied or failed is not remembered: the same id is decided afresh. Retry UNAVAILABLE only, with backoff and the
-    same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is unknown; the same request_id finds out.
+    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to
+    repeat: the same id with the same content gives the first answer again, on any replica and after a restart, and with
+    other content REQUEST_ID_REUSED. What was denied or failed is not remembered: the same id is decided afresh. Retry
+    UNAVAILABLE only, with backoff and the same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is
+    unknown; the same request_id finds out.
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
@@ -148,21 +150,23 @@ class BudgetServiceStub(object):
 class BudgetServiceServicer(object):
     """Caps that hold: what services call around metered work, and what people and tools call to set and see budgets.
 
-    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on any number of
-    replicas, across crashes. Spend that was acknowledged is never lost.
+    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on
+    any number of replicas, across crashes. Spend that was acknowledged is never lost.
 
     **Amounts** are integer micros of their unit (1 USD = 1,000,000), 0 to 10^15; callers round up to the next micro.
 
-    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key holds all.
+    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key
+    holds all.
 
-    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY, MISSING_SCOPE,
-    VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name the others. A field that takes
-    a name of another organization answers NOT_FOUND, as for a missing one.
+    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY,
+    MISSING_SCOPE, VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name
+    the others. A field that takes a name of another organization answers NOT_FOUND, as for a missing one.
 
-    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to repeat: the same id
-    with the same content gives the first answer again, on any replica and after a restart, and with other content REQUEST_ID_REUSED.
-    What was denied or failed is not remembered: the same id is decided afresh. Retry UNAVAILABLE only, with backoff and the
-    same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is unknown; the same request_id finds out.
+    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to
+    repeat: the same id with the same content gives the first answer again, on any replica and after a restart, and with
+    other content REQUEST_ID_REUSED. What was denied or failed is not remembered: the same id is decided afresh. Retry
+    UNAVAILABLE only, with backoff and the same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is
+    unknown; the same request_id finds out.
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
@@ -172,8 +176,8 @@ class BudgetServiceServicer(object):
     def GetBudget(self, request, context):
         """Settings and current spend of one budget.
 
-        Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age; decide no spend
-        from it.
+        Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age;
+        decide no spend from it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,19 +195,20 @@ class BudgetServiceServicer(object):
     def CreateBudget(self, request, context):
         """Create a budget. It binds the next check on every replica, and counts what the ledger already holds of its cycle.
 
-        Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When unreachable: retry
-        with the same request_id; nothing is capped until an answer came.
+        Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When
+        unreachable: retry with the same request_id; nothing is capped until an answer came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateBudget(self, request, context):
-        """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it. Reservations that are
-        already held stay held.
+        """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
+        Reservations that are already held stay held.
 
-        Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-        REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same request_id.
+        Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+        MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same
+        request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,23 +227,24 @@ class BudgetServiceServicer(object):
     def CheckSpend(self, request, context):
         """Ask whether an amount may be spent, before the work, and hold it.
 
-        Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK whenever
-        the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
+        Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK
+        whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
-        Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget). When unreachable:
-        fail closed and do not do the work, unless you chose to risk a fixed amount per process (`on_unavailable` of the client
-        library). Retry UNAVAILABLE with the same request_id: an amount is never held twice for it.
+        Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
+        When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
+        (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
+        for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCheckSpend(self, request, context):
-        """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its response carries
-        `error`.
+        """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its
+        response carries `error`.
 
-        Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-        unreachable: as CheckSpend, for every item.
+        Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+        requests. When unreachable: as CheckSpend, for every item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,12 +253,13 @@ class BudgetServiceServicer(object):
     def RecordSpend(self, request, context):
         """Record what was really spent, after the work, settling the reservation where one is named.
 
-        Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded in full and shown
-        as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation was closed
-        a record is still taken, and marked `late`.
+        Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
+        in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
+        After its reservation was closed a record is still taken, and marked `late`.
 
-        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a journal of
-        your own and send it again with the same request_id until it is acknowledged; the reservation holds the amount meanwhile.
+        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
+        journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
+        amount meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -261,8 +268,8 @@ class BudgetServiceServicer(object):
     def BatchRecordSpend(self, request, context):
         """Up to 1,000 independent records, taken in order and made durable together, each with a result of its own.
 
-        Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-        unreachable: as RecordSpend, for every item.
+        Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+        requests. When unreachable: as RecordSpend, for every item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,8 +278,9 @@ class BudgetServiceServicer(object):
     def RefundSpend(self, request, context):
         """Credit back part or all of one record, into the cycle of that record.
 
-        Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is itself a
-        refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is acknowledged.
+        Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is
+        itself a refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is
+        acknowledged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -283,8 +291,8 @@ class BudgetServiceServicer(object):
 
         Releasing what was released already answers OK with the reservation as it is.
 
-        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When unreachable: nothing
-        need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
+        unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,11 +301,12 @@ class BudgetServiceServicer(object):
     def ExtendReservation(self, request, context):
         """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
-        The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing changes, the
-        expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
+        The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
+        changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
+        reservation's expiry as it is now.
 
-        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work before
-        `expire_time`, then record what it cost.
+        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
+        before `expire_time`, then record what it cost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -306,7 +315,8 @@ class BudgetServiceServicer(object):
     def GetReservation(self, request, context):
         """One reservation, as it is now.
 
-        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its `expire_time`.
+        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its
+        `expire_time`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -331,7 +341,8 @@ class BudgetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def QuerySpend(self, request, context):
-        """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they refund.
+        """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
+        refund.
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
         """
@@ -340,11 +351,11 @@ class BudgetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchBudgets(self, request, context):
-        """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together may be
-        sent as one.
+        """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
+        may be sent as one.
 
-        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of the last answer;
-        where that is too long ago, every budget is sent afresh.
+        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
+        the last answer; where that is too long ago, every budget is sent afresh.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -449,21 +460,23 @@ def add_BudgetServiceServicer_to_server(servicer, server):
 class BudgetService(object):
     """Caps that hold: what services call around metered work, and what people and tools call to set and see budgets.
 
-    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on any number of
-    replicas, across crashes. Spend that was acknowledged is never lost.
+    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on
+    any number of replicas, across crashes. Spend that was acknowledged is never lost.
 
     **Amounts** are integer micros of their unit (1 USD = 1,000,000), 0 to 10^15; callers round up to the next micro.
 
-    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key holds all.
+    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key
+    holds all.
 
-    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY, MISSING_SCOPE,
-    VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name the others. A field that takes
-    a name of another organization answers NOT_FOUND, as for a missing one.
+    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY,
+    MISSING_SCOPE, VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name
+    the others. A field that takes a name of another organization answers NOT_FOUND, as for a missing one.
 
-    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to repeat: the same id
-    with the same content gives the first answer again, on any replica and after a restart, and with other content REQUEST_ID_REUSED.
-    What was denied or failed is not remembered: the same id is decided afresh. Retry UNAVAILABLE only, with backoff and the
-    same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is unknown; the same request_id finds out.
+    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to
+    repeat: the same id with the same content gives the first answer again, on any replica and after a restart, and with
+    other content REQUEST_ID_REUSED. What was denied or failed is not remembered: the same id is decided afresh. Retry
+    UNAVAILABLE only, with backoff and the same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is
+    unknown; the same request_id finds out.
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 

@@ -32,21 +32,23 @@ GRPC_VERSION: str
 class BudgetServiceStub:
     """Caps that hold: what services call around metered work, and what people and tools call to set and see budgets.
 
-    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on any number of
-    replicas, across crashes. Spend that was acknowledged is never lost.
+    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on
+    any number of replicas, across crashes. Spend that was acknowledged is never lost.
 
     **Amounts** are integer micros of their unit (1 USD = 1,000,000), 0 to 10^15; callers round up to the next micro.
 
-    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key holds all.
+    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key
+    holds all.
 
-    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY, MISSING_SCOPE,
-    VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name the others. A field that takes
-    a name of another organization answers NOT_FOUND, as for a missing one.
+    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY,
+    MISSING_SCOPE, VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name
+    the others. A field that takes a name of another organization answers NOT_FOUND, as for a missing one.
 
-    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to repeat: the same id
-    with the same content gives the first answer again, on any replica and after a restart, and with other content REQUEST_ID_REUSED.
-    What was denied or failed is not remembered: the same id is decided afresh. Retry UNAVAILABLE only, with backoff and the
-    same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is unknown; the same request_id finds out.
+    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to
+    repeat: the same id with the same content gives the first answer again, on any replica and after a restart, and with
+    other content REQUEST_ID_REUSED. What was denied or failed is not remembered: the same id is decided afresh. Retry
+    UNAVAILABLE only, with backoff and the same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is
+    unknown; the same request_id finds out.
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
@@ -60,8 +62,8 @@ class BudgetServiceStub:
     GetBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetBudgetRequest, _budget_pb2.Budget]
     """Settings and current spend of one budget.
 
-    Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age; decide no spend
-    from it.
+    Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age;
+    decide no spend from it.
     """
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListBudgetsRequest, _budget_service_pb2.ListBudgetsResponse]
     """The budgets of an organization with their current spend, ordered by id.
@@ -71,15 +73,16 @@ class BudgetServiceStub:
     CreateBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.CreateBudgetRequest, _budget_pb2.Budget]
     """Create a budget. It binds the next check on every replica, and counts what the ledger already holds of its cycle.
 
-    Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When unreachable: retry
-    with the same request_id; nothing is capped until an answer came.
+    Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When
+    unreachable: retry with the same request_id; nothing is capped until an answer came.
     """
     UpdateBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.UpdateBudgetRequest, _budget_pb2.Budget]
-    """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it. Reservations that are
-    already held stay held.
+    """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
+    Reservations that are already held stay held.
 
-    Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-    REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same request_id.
+    Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+    MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same
+    request_id.
     """
     DeleteBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.DeleteBudgetRequest, _empty_pb2.Empty]
     """Delete a budget: it no longer limits anything. Records, reservations and audit stay.
@@ -90,63 +93,68 @@ class BudgetServiceStub:
     CheckSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.CheckSpendRequest, _budget_service_pb2.CheckSpendResponse]
     """Ask whether an amount may be spent, before the work, and hold it.
 
-    Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK whenever
-    the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
+    Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK
+    whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
-    Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget). When unreachable:
-    fail closed and do not do the work, unless you chose to risk a fixed amount per process (`on_unavailable` of the client
-    library). Retry UNAVAILABLE with the same request_id: an amount is never held twice for it.
+    Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
+    When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
+    (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
+    for it.
     """
     BatchCheckSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchCheckSpendRequest, _budget_service_pb2.BatchCheckSpendResponse]
-    """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its response carries
-    `error`.
+    """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its
+    response carries `error`.
 
-    Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-    unreachable: as CheckSpend, for every item.
+    Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+    requests. When unreachable: as CheckSpend, for every item.
     """
     RecordSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.RecordSpendRequest, _budget_service_pb2.RecordSpendResponse]
     """Record what was really spent, after the work, settling the reservation where one is named.
 
-    Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded in full and shown
-    as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation was closed
-    a record is still taken, and marked `late`.
+    Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
+    in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
+    After its reservation was closed a record is still taken, and marked `late`.
 
-    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a journal of
-    your own and send it again with the same request_id until it is acknowledged; the reservation holds the amount meanwhile.
+    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
+    journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
+    amount meanwhile.
     """
     BatchRecordSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchRecordSpendRequest, _budget_service_pb2.BatchRecordSpendResponse]
     """Up to 1,000 independent records, taken in order and made durable together, each with a result of its own.
 
-    Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-    unreachable: as RecordSpend, for every item.
+    Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+    requests. When unreachable: as RecordSpend, for every item.
     """
     RefundSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.RefundSpendRequest, _budget_service_pb2.RefundSpendResponse]
     """Credit back part or all of one record, into the cycle of that record.
 
-    Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is itself a
-    refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is acknowledged.
+    Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is
+    itself a refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is
+    acknowledged.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _reservation_pb2.Reservation]
     """Give back what a reservation still holds, because the work was not done.
 
     Releasing what was released already answers OK with the reservation as it is.
 
-    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When unreachable: nothing
-    need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
+    unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
     """
     ExtendReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ExtendReservationRequest, _budget_service_pb2.CheckSpendResponse]
     """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
-    The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing changes, the
-    expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
+    The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
+    changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
+    reservation's expiry as it is now.
 
-    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work before
-    `expire_time`, then record what it cost.
+    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
+    before `expire_time`, then record what it cost.
     """
     GetReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetReservationRequest, _reservation_pb2.Reservation]
     """One reservation, as it is now.
 
-    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its `expire_time`.
+    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its
+    `expire_time`.
     """
     ListReservations: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListReservationsRequest, _budget_service_pb2.ListReservationsResponse]
     """What is held, and by whom; newest first.
@@ -159,37 +167,40 @@ class BudgetServiceStub:
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     QuerySpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.QuerySpendRequest, _budget_service_pb2.QuerySpendResponse]
-    """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they refund.
+    """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
+    refund.
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     WatchBudgets: _grpc.UnaryStreamMultiCallable[_budget_service_pb2.WatchBudgetsRequest, _budget_service_pb2.WatchBudgetsResponse]
-    """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together may be
-    sent as one.
+    """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
+    may be sent as one.
 
-    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of the last answer;
-    where that is too long ago, every budget is sent afresh.
+    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
+    the last answer; where that is too long ago, every budget is sent afresh.
     """
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
     """Caps that hold: what services call around metered work, and what people and tools call to set and see budgets.
 
-    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on any number of
-    replicas, across crashes. Spend that was acknowledged is never lost.
+    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on
+    any number of replicas, across crashes. Spend that was acknowledged is never lost.
 
     **Amounts** are integer micros of their unit (1 USD = 1,000,000), 0 to 10^15; callers round up to the next micro.
 
-    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key holds all.
+    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key
+    holds all.
 
-    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY, MISSING_SCOPE,
-    VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name the others. A field that takes
-    a name of another organization answers NOT_FOUND, as for a missing one.
+    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY,
+    MISSING_SCOPE, VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name
+    the others. A field that takes a name of another organization answers NOT_FOUND, as for a missing one.
 
-    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to repeat: the same id
-    with the same content gives the first answer again, on any replica and after a restart, and with other content REQUEST_ID_REUSED.
-    What was denied or failed is not remembered: the same id is decided afresh. Retry UNAVAILABLE only, with backoff and the
-    same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is unknown; the same request_id finds out.
+    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to
+    repeat: the same id with the same content gives the first answer again, on any replica and after a restart, and with
+    other content REQUEST_ID_REUSED. What was denied or failed is not remembered: the same id is decided afresh. Retry
+    UNAVAILABLE only, with backoff and the same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is
+    unknown; the same request_id finds out.
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
@@ -200,8 +211,8 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     GetBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetBudgetRequest, _budget_pb2.Budget]  # type: ignore[assignment]
     """Settings and current spend of one budget.
 
-    Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age; decide no spend
-    from it.
+    Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age;
+    decide no spend from it.
     """
     ListBudgets: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListBudgetsRequest, _budget_service_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """The budgets of an organization with their current spend, ordered by id.
@@ -211,15 +222,16 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     CreateBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.CreateBudgetRequest, _budget_pb2.Budget]  # type: ignore[assignment]
     """Create a budget. It binds the next check on every replica, and counts what the ledger already holds of its cycle.
 
-    Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When unreachable: retry
-    with the same request_id; nothing is capped until an answer came.
+    Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When
+    unreachable: retry with the same request_id; nothing is capped until an answer came.
     """
     UpdateBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.UpdateBudgetRequest, _budget_pb2.Budget]  # type: ignore[assignment]
-    """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it. Reservations that are
-    already held stay held.
+    """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
+    Reservations that are already held stay held.
 
-    Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-    REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same request_id.
+    Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+    MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same
+    request_id.
     """
     DeleteBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.DeleteBudgetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Delete a budget: it no longer limits anything. Records, reservations and audit stay.
@@ -230,63 +242,68 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     CheckSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.CheckSpendRequest, _budget_service_pb2.CheckSpendResponse]  # type: ignore[assignment]
     """Ask whether an amount may be spent, before the work, and hold it.
 
-    Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK whenever
-    the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
+    Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK
+    whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
-    Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget). When unreachable:
-    fail closed and do not do the work, unless you chose to risk a fixed amount per process (`on_unavailable` of the client
-    library). Retry UNAVAILABLE with the same request_id: an amount is never held twice for it.
+    Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
+    When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
+    (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
+    for it.
     """
     BatchCheckSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchCheckSpendRequest, _budget_service_pb2.BatchCheckSpendResponse]  # type: ignore[assignment]
-    """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its response carries
-    `error`.
+    """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its
+    response carries `error`.
 
-    Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-    unreachable: as CheckSpend, for every item.
+    Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+    requests. When unreachable: as CheckSpend, for every item.
     """
     RecordSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.RecordSpendRequest, _budget_service_pb2.RecordSpendResponse]  # type: ignore[assignment]
     """Record what was really spent, after the work, settling the reservation where one is named.
 
-    Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded in full and shown
-    as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation was closed
-    a record is still taken, and marked `late`.
+    Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
+    in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
+    After its reservation was closed a record is still taken, and marked `late`.
 
-    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a journal of
-    your own and send it again with the same request_id until it is acknowledged; the reservation holds the amount meanwhile.
+    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
+    journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
+    amount meanwhile.
     """
     BatchRecordSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchRecordSpendRequest, _budget_service_pb2.BatchRecordSpendResponse]  # type: ignore[assignment]
     """Up to 1,000 independent records, taken in order and made durable together, each with a result of its own.
 
-    Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-    unreachable: as RecordSpend, for every item.
+    Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+    requests. When unreachable: as RecordSpend, for every item.
     """
     RefundSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.RefundSpendRequest, _budget_service_pb2.RefundSpendResponse]  # type: ignore[assignment]
     """Credit back part or all of one record, into the cycle of that record.
 
-    Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is itself a
-    refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is acknowledged.
+    Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is
+    itself a refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is
+    acknowledged.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _reservation_pb2.Reservation]  # type: ignore[assignment]
     """Give back what a reservation still holds, because the work was not done.
 
     Releasing what was released already answers OK with the reservation as it is.
 
-    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When unreachable: nothing
-    need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
+    unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
     """
     ExtendReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ExtendReservationRequest, _budget_service_pb2.CheckSpendResponse]  # type: ignore[assignment]
     """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
-    The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing changes, the
-    expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
+    The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
+    changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
+    reservation's expiry as it is now.
 
-    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work before
-    `expire_time`, then record what it cost.
+    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
+    before `expire_time`, then record what it cost.
     """
     GetReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetReservationRequest, _reservation_pb2.Reservation]  # type: ignore[assignment]
     """One reservation, as it is now.
 
-    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its `expire_time`.
+    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its
+    `expire_time`.
     """
     ListReservations: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListReservationsRequest, _budget_service_pb2.ListReservationsResponse]  # type: ignore[assignment]
     """What is held, and by whom; newest first.
@@ -299,36 +316,39 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     QuerySpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.QuerySpendRequest, _budget_service_pb2.QuerySpendResponse]  # type: ignore[assignment]
-    """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they refund.
+    """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
+    refund.
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     WatchBudgets: _aio.UnaryStreamMultiCallable[_budget_service_pb2.WatchBudgetsRequest, _budget_service_pb2.WatchBudgetsResponse]  # type: ignore[assignment]
-    """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together may be
-    sent as one.
+    """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
+    may be sent as one.
 
-    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of the last answer;
-    where that is too long ago, every budget is sent afresh.
+    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
+    the last answer; where that is too long ago, every budget is sent afresh.
     """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Caps that hold: what services call around metered work, and what people and tools call to set and see budgets.
 
-    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on any number of
-    replicas, across crashes. Spend that was acknowledged is never lost.
+    For every enforced limit, at the moment any spend is admitted, `spent + reserved <= limit`: under any concurrency, on
+    any number of replicas, across crashes. Spend that was acknowledged is never lost.
 
     **Amounts** are integer micros of their unit (1 USD = 1,000,000), 0 to 10^15; callers round up to the next micro.
 
-    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key holds all.
+    **Keys** go into `authorization: Bearer sk_…`. Each method names the scopes of which one is needed; the platform key
+    holds all.
 
-    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY, MISSING_SCOPE,
-    VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name the others. A field that takes
-    a name of another organization answers NOT_FOUND, as for a missing one.
+    **Errors** have canonical codes and an `ErrorInfo`; see `ErrorReason`. Any method can answer INVALID_API_KEY,
+    MISSING_SCOPE, VALIDATION_FAILED, OVERLOADED, STORAGE_UNAVAILABLE, DEADLINE_EXCEEDED and INTERNAL; the methods name
+    the others. A field that takes a name of another organization answers NOT_FOUND, as for a missing one.
 
-    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to repeat: the same id
-    with the same content gives the first answer again, on any replica and after a restart, and with other content REQUEST_ID_REUSED.
-    What was denied or failed is not remembered: the same id is decided afresh. Retry UNAVAILABLE only, with backoff and the
-    same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is unknown; the same request_id finds out.
+    **Retries.** A `request_id` (1 to 128 printable ASCII characters, unique in the organization) makes a change safe to
+    repeat: the same id with the same content gives the first answer again, on any replica and after a restart, and with
+    other content REQUEST_ID_REUSED. What was denied or failed is not remembered: the same id is decided afresh. Retry
+    UNAVAILABLE only, with backoff and the same request_id. After DEADLINE_EXCEEDED or a lost connection the effect is
+    unknown; the same request_id finds out.
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
@@ -343,8 +363,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_pb2.Budget, _abc.Awaitable[_budget_pb2.Budget]]:
         """Settings and current spend of one budget.
 
-        Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age; decide no spend
-        from it.
+        Scope: `control:read` or `budgets:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age;
+        decide no spend from it.
         """
 
     @_abc_1.abstractmethod
@@ -366,8 +386,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_pb2.Budget, _abc.Awaitable[_budget_pb2.Budget]]:
         """Create a budget. It binds the next check on every replica, and counts what the ledger already holds of its cycle.
 
-        Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When unreachable: retry
-        with the same request_id; nothing is capped until an answer came.
+        Scope: `budgets:write`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (1,000 budgets), REQUEST_ID_REUSED. When
+        unreachable: retry with the same request_id; nothing is capped until an answer came.
         """
 
     @_abc_1.abstractmethod
@@ -376,11 +396,12 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.UpdateBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_pb2.Budget, _abc.Awaitable[_budget_pb2.Budget]]:
-        """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it. Reservations that are
-        already held stay held.
+        """Change the settings that `update_mask` names. Once it answered, the next check on any replica obeys it.
+        Reservations that are already held stay held.
 
-        Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH, MANAGED_ELSEWHERE,
-        REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same request_id.
+        Scope: `control:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
+        MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: the old settings stay in force; retry with the same
+        request_id.
         """
 
     @_abc_1.abstractmethod
@@ -403,12 +424,13 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.CheckSpendResponse, _abc.Awaitable[_budget_service_pb2.CheckSpendResponse]]:
         """Ask whether an amount may be spent, before the work, and hold it.
 
-        Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK whenever
-        the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
+        Every budget of the unit whose selector matches the labels must admit, else none of them changes. The answer is OK
+        whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
-        Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget). When unreachable:
-        fail closed and do not do the work, unless you chose to risk a fixed amount per process (`on_unavailable` of the client
-        library). Retry UNAVAILABLE with the same request_id: an amount is never held twice for it.
+        Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
+        When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
+        (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
+        for it.
         """
 
     @_abc_1.abstractmethod
@@ -417,11 +439,11 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.BatchCheckSpendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.BatchCheckSpendResponse, _abc.Awaitable[_budget_service_pb2.BatchCheckSpendResponse]]:
-        """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its response carries
-        `error`.
+        """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its
+        response carries `error`.
 
-        Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-        unreachable: as CheckSpend, for every item.
+        Scope: `spend:check`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+        requests. When unreachable: as CheckSpend, for every item.
         """
 
     @_abc_1.abstractmethod
@@ -432,12 +454,13 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.RecordSpendResponse, _abc.Awaitable[_budget_service_pb2.RecordSpendResponse]]:
         """Record what was really spent, after the work, settling the reservation where one is named.
 
-        Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded in full and shown
-        as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation was closed
-        a record is still taken, and marked `late`.
+        Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
+        in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
+        After its reservation was closed a record is still taken, and marked `late`.
 
-        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a journal of
-        your own and send it again with the same request_id until it is acknowledged; the reservation holds the amount meanwhile.
+        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
+        journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
+        amount meanwhile.
         """
 
     @_abc_1.abstractmethod
@@ -448,8 +471,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.BatchRecordSpendResponse, _abc.Awaitable[_budget_service_pb2.BatchRecordSpendResponse]]:
         """Up to 1,000 independent records, taken in order and made durable together, each with a result of its own.
 
-        Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many requests. When
-        unreachable: as RecordSpend, for every item.
+        Scope: `spend:record`. Errors: NOT_FOUND; VALIDATION_FAILED for the whole only where there are no or too many
+        requests. When unreachable: as RecordSpend, for every item.
         """
 
     @_abc_1.abstractmethod
@@ -460,8 +483,9 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.RefundSpendResponse, _abc.Awaitable[_budget_service_pb2.RefundSpendResponse]]:
         """Credit back part or all of one record, into the cycle of that record.
 
-        Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is itself a
-        refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is acknowledged.
+        Scope: `spend:record`. Errors: NOT_FOUND, VALIDATION_FAILED (more than is left of the record, or a record that is
+        itself a refund), REQUEST_ID_REUSED. When unreachable: send it again with the same request_id until it is
+        acknowledged.
         """
 
     @_abc_1.abstractmethod
@@ -474,8 +498,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Releasing what was released already answers OK with the reservation as it is.
 
-        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When unreachable: nothing
-        need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
+        unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
         """
 
     @_abc_1.abstractmethod
@@ -486,11 +510,12 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.CheckSpendResponse, _abc.Awaitable[_budget_service_pb2.CheckSpendResponse]]:
         """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
-        The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing changes, the
-        expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
+        The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
+        changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
+        reservation's expiry as it is now.
 
-        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work before
-        `expire_time`, then record what it cost.
+        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
+        before `expire_time`, then record what it cost.
         """
 
     @_abc_1.abstractmethod
@@ -501,7 +526,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_reservation_pb2.Reservation, _abc.Awaitable[_reservation_pb2.Reservation]]:
         """One reservation, as it is now.
 
-        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its `expire_time`.
+        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: take it as held until its
+        `expire_time`.
         """
 
     @_abc_1.abstractmethod
@@ -532,7 +558,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.QuerySpendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.QuerySpendResponse, _abc.Awaitable[_budget_service_pb2.QuerySpendResponse]]:
-        """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they refund.
+        """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
+        refund.
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
         """
@@ -543,11 +570,11 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.WatchBudgetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_budget_service_pb2.WatchBudgetsResponse], _abc.AsyncIterator[_budget_service_pb2.WatchBudgetsResponse]]:
-        """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together may be
-        sent as one.
+        """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
+        may be sent as one.
 
-        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of the last answer;
-        where that is too long ago, every budget is sent afresh.
+        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
+        the last answer; where that is too long ago, every budget is sent afresh.
         """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

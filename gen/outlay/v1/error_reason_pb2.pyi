@@ -31,8 +31,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `required_scope`, the scopes of which one would do, separated by commas.
     """
     ERROR_REASON_VALIDATION_FAILED: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT, HTTP 400 (422 on the billing and usage faces). One or more fields are not acceptable.
-    A `google.rpc.BadRequest` lists all of them at once. Nothing was changed.
+    """INVALID_ARGUMENT, HTTP 400 (422 on the billing and usage faces). One or more fields are not acceptable. A
+    `google.rpc.BadRequest` lists all of them at once. Nothing was changed.
     """
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 4
     """NOT_FOUND, HTTP 404. There is no such resource, or it belongs to another organization: the answers are the same.
@@ -59,20 +59,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `reservation`, `state`. A record for it is still taken.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 10
-    """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed.
-    A `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms` say when to try again.
+    """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A
+    `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms` say when to try again.
     """
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 11
-    """UNAVAILABLE, HTTP 503. The database does not answer. Whether the call took effect may be unknown: retry with the same
-    request_id, which gives the true answer.
+    """UNAVAILABLE, HTTP 503. The database does not answer. Whether the call took effect may be unknown: retry with the
+    same request_id, which gives the true answer.
     """
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 12
-    """FAILED_PRECONDITION, HTTP 400. A documented limit of count is reached, such as 10,000 open reservations of a budget.
+    """FAILED_PRECONDITION, HTTP 400. A documented limit of count is reached, such as 10,000 open reservations of a
+    budget.
     Metadata: `limit` (its name), `maximum`.
     """
     ERROR_REASON_OPEN_RESERVATIONS: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Metadata: `resource`, `open_reservations`.
-    Wait for them, or send `force`.
+    """FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Metadata: `resource`,
+    `open_reservations`. Wait for them, or send `force`.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL, HTTP 500. A defect of the server. The text is fixed; the request id in the metadata finds it in the logs.
@@ -81,16 +82,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNIMPLEMENTED: _ErrorReason.ValueType  # 15
     """UNIMPLEMENTED, HTTP 501. This server does not offer the method. Metadata: `method`."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 16
-    """DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect is unknown:
-    retry with the same request_id.
+    """DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect
+    is unknown: retry with the same request_id.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs.
 
-    Every error carries a `google.rpc.ErrorInfo` whose `domain` is `outlay.dev` and whose `reason` is a name of this enum without
-    its `ERROR_REASON_` prefix, such as `INVALID_API_KEY`; every fact a program may need stands in its `metadata`. The gRPC code and
-    the HTTP status of each reason are fixed. A denied check is not an error: see `DenialReason`.
+    Every error carries a `google.rpc.ErrorInfo` whose `domain` is `outlay.dev` and whose `reason` is a name of this enum
+    without its `ERROR_REASON_` prefix, such as `INVALID_API_KEY`; every fact a program may need stands in its
+    `metadata`. The gRPC code and the HTTP status of each reason are fixed. A denied check is not an error: see
+    `DenialReason`.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -102,8 +104,8 @@ ERROR_REASON_MISSING_SCOPE: ErrorReason.ValueType  # 2
 Metadata: `required_scope`, the scopes of which one would do, separated by commas.
 """
 ERROR_REASON_VALIDATION_FAILED: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT, HTTP 400 (422 on the billing and usage faces). One or more fields are not acceptable.
-A `google.rpc.BadRequest` lists all of them at once. Nothing was changed.
+"""INVALID_ARGUMENT, HTTP 400 (422 on the billing and usage faces). One or more fields are not acceptable. A
+`google.rpc.BadRequest` lists all of them at once. Nothing was changed.
 """
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 4
 """NOT_FOUND, HTTP 404. There is no such resource, or it belongs to another organization: the answers are the same.
@@ -130,20 +132,21 @@ ERROR_REASON_RESERVATION_CLOSED: ErrorReason.ValueType  # 9
 Metadata: `reservation`, `state`. A record for it is still taken.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 10
-"""UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed.
-A `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms` say when to try again.
+"""UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A
+`google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms` say when to try again.
 """
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 11
-"""UNAVAILABLE, HTTP 503. The database does not answer. Whether the call took effect may be unknown: retry with the same
-request_id, which gives the true answer.
+"""UNAVAILABLE, HTTP 503. The database does not answer. Whether the call took effect may be unknown: retry with the
+same request_id, which gives the true answer.
 """
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 12
-"""FAILED_PRECONDITION, HTTP 400. A documented limit of count is reached, such as 10,000 open reservations of a budget.
+"""FAILED_PRECONDITION, HTTP 400. A documented limit of count is reached, such as 10,000 open reservations of a
+budget.
 Metadata: `limit` (its name), `maximum`.
 """
 ERROR_REASON_OPEN_RESERVATIONS: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Metadata: `resource`, `open_reservations`.
-Wait for them, or send `force`.
+"""FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Metadata: `resource`,
+`open_reservations`. Wait for them, or send `force`.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL, HTTP 500. A defect of the server. The text is fixed; the request id in the metadata finds it in the logs.
@@ -152,7 +155,7 @@ Metadata: `request_id`.
 ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 15
 """UNIMPLEMENTED, HTTP 501. This server does not offer the method. Metadata: `method`."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 16
-"""DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect is unknown:
-retry with the same request_id.
+"""DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect
+is unknown: retry with the same request_id.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

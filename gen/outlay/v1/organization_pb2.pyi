@@ -42,8 +42,9 @@ class Organization(_message.Message):
     """Changes whenever these settings change; see `Budget.etag`."""
     @_builtins.property
     def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
-        """The switches that can close some spend altogether, ordered by id; at most 100. An update that names `gates` in its mask
-        replaces the whole list. A new organization that names none gets `opus` (label `model`, pattern `claude-opus-*`, off).
+        """The switches that can close some spend altogether, ordered by id; at most 100. An update that names `gates` in its
+        mask replaces the whole list. A new organization that names none gets `opus` (label `model`, pattern
+        `claude-opus-*`, off).
         """
 
     @_builtins.property
@@ -84,7 +85,9 @@ class Gate(_message.Message):
     PATTERN_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
     gate_id: _builtins.str
-    """Unique in the organization, `[a-z][a-z0-9-]{0,62}`. The billing faces call the denial `<GATE_ID>_NOT_ENABLED`, in upper case."""
+    """Unique in the organization, `[a-z][a-z0-9-]{0,62}`. The billing faces call the denial `<GATE_ID>_NOT_ENABLED`, in
+    upper case.
+    """
     label: _builtins.str
     """The label that is looked at, such as `model`. A check without that label passes."""
     pattern: _builtins.str

@@ -63,8 +63,8 @@ class _ExpiryActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExpiryAc
     EXPIRY_ACTION_RELEASE: _ExpiryAction.ValueType  # 1
     """Give it back: the work is taken not to have happened."""
     EXPIRY_ACTION_RECORD: _ExpiryAction.ValueType  # 2
-    """Record it as spent (kind EXPIRY): the work is taken to have happened. A record that arrives late is written in full and as
-    much of the automatic record refunded, so that nothing counts twice.
+    """Record it as spent (kind EXPIRY): the work is taken to have happened. A record that arrives late is written in full
+    and as much of the automatic record refunded, so that nothing counts twice.
     """
 
 class ExpiryAction(_ExpiryAction, metaclass=_ExpiryActionEnumTypeWrapper):
@@ -75,15 +75,15 @@ EXPIRY_ACTION_UNSPECIFIED: ExpiryAction.ValueType  # 0
 EXPIRY_ACTION_RELEASE: ExpiryAction.ValueType  # 1
 """Give it back: the work is taken not to have happened."""
 EXPIRY_ACTION_RECORD: ExpiryAction.ValueType  # 2
-"""Record it as spent (kind EXPIRY): the work is taken to have happened. A record that arrives late is written in full and as
-much of the automatic record refunded, so that nothing counts twice.
+"""Record it as spent (kind EXPIRY): the work is taken to have happened. A record that arrives late is written in full
+and as much of the automatic record refunded, so that nothing counts twice.
 """
 Global___ExpiryAction: _TypeAlias = ExpiryAction  # noqa: Y015
 
 @_typing.final
 class Reservation(_message.Message):
-    """An admitted amount that is held against every matching budget until it is settled, released or expires. It belongs for good to
-    the cycle in which it was created.
+    """An admitted amount that is held against every matching budget until it is settled, released or expires. It belongs
+    for good to the cycle in which it was created.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

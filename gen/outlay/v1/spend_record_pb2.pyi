@@ -50,7 +50,9 @@ Global___SpendRecordKind: _TypeAlias = SpendRecordKind  # noqa: Y015
 
 @_typing.final
 class SpendRecord(_message.Message):
-    """One entry of the ledger. It is never changed and never deleted; a mistake is put right by a refund, which is an entry too."""
+    """One entry of the ledger. It is never changed and never deleted; a mistake is put right by a refund, which is an entry
+    too.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -118,8 +120,8 @@ class SpendRecord(_message.Message):
 
     @_builtins.property
     def charge_time(self) -> _timestamp_pb2.Timestamp:
-        """The instant whose cycle it counts in: that of the reservation's creation; without one the usage time, else the time of
-        recording; for a refund that of the record it refunds.
+        """The instant whose cycle it counts in: that of the reservation's creation; without one the usage time, else the time
+        of recording; for a refund that of the record it refunds.
         """
 
     @_builtins.property

@@ -46,8 +46,8 @@ Global___WebhookFormat: _TypeAlias = WebhookFormat  # noqa: Y015
 
 @_typing.final
 class WebhookEndpoint(_message.Message):
-    """Where events of an organization are sent. Delivery is at least once, with a stable message id, retried with backoff for three
-    days; it never slows or blocks a check. At most 20 endpoints an organization.
+    """Where events of an organization are sent. Delivery is at least once, with a stable message id, retried with backoff
+    for three days; it never slows or blocks a check. At most 20 endpoints an organization.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -68,16 +68,17 @@ class WebhookEndpoint(_message.Message):
     display_name: _builtins.str
     """What people read. At most 255 bytes of UTF-8 without control characters."""
     uri: _builtins.str
-    """The URL that is posted to, `https` only, at most 2,048 bytes. Its host must not resolve to a private, loopback or link-local
-    address, unless the server was set to allow it. Redirects are not followed.
+    """The URL that is posted to, `https` only, at most 2,048 bytes. Its host must not resolve to a private, loopback or
+    link-local address, unless the server was set to allow it. Redirects are not followed.
     """
     format: Global___WebhookFormat.ValueType
     """How the body is written. Unspecified means STANDARD."""
     disabled: _builtins.bool
     """Whether sending is paused. Events of that time are not sent later."""
     secret: _builtins.str
-    """The signing secret, `whsec_` and base64 of 24 to 64 bytes. Made by the server where none is given. In an answer only where
-    the server made it in that very call; otherwise always empty, and an update whose mask does not name it keeps it.
+    """The signing secret, `whsec_` and base64 of 24 to 64 bytes. Made by the server where none is given. In an answer
+    only where the server made it in that very call; otherwise always empty, and an update whose mask does not name it
+    keeps it.
     """
     managed_by: _builtins.str
     """Who keeps this endpoint as code; see `Budget.managed_by`."""
@@ -85,7 +86,9 @@ class WebhookEndpoint(_message.Message):
     """Changes whenever these settings change; see `Budget.etag`."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which events are sent; empty: all. `alert.crossed`, `cap.reached`, `spend.overrun`, `reservation.expired`, `budget.updated`."""
+        """Which events are sent; empty: all. `alert.crossed`, `cap.reached`, `spend.overrun`, `reservation.expired`,
+        `budget.updated`.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
