@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from outlay_server.domain.limits import ID_PATTERN
+from outlay_server.domain.limits import ID_PATTERN, REQUEST_ID_MAX_LENGTH, REQUEST_ID_PATTERN
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
@@ -35,6 +35,13 @@ def id_violation(text: str) -> str | None:
     if is_id(text):
         return None
     return "must be 1 to 63 characters: a lower-case letter, then lower-case letters, digits and hyphens"
+
+
+def request_id_violation(text: str) -> str | None:
+    """Return what is wrong with a request_id, or None. Whether it may be left out is the method's business."""
+    if REQUEST_ID_PATTERN.fullmatch(text):
+        return None
+    return f"must be 1 to {REQUEST_ID_MAX_LENGTH} characters of printable ASCII"
 
 
 @dataclass(frozen=True, slots=True)

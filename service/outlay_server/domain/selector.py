@@ -6,22 +6,19 @@ matches all spend. A `*` anywhere else is refused, because people would read it 
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from outlay_server.domain.errors import Violations, echo
 from outlay_server.domain.limits import LABEL_KEY_MAX_BYTES, LABEL_VALUE_MAX_BYTES, LABELS_MAX
+from outlay_server.domain.text import is_plain
 
 Labels = Mapping[str, str]
 """What a call says about its spend, such as `model` or `team`. Values are literal; `*` means nothing in them."""
 
 CanonicalLabels = tuple[tuple[str, str], ...]
 """Labels in the one order that equal labels share: by key, by code point. Hashable."""
-
-# Control characters break logs and tables (PostgreSQL text cannot hold NUL); lone surrogates are not UTF-8.
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ def _too_many(violations: Violations, field: str, labels: Mapping[str, str]) -> 
 
 
 def _text_violation(what: str, text: str, max_bytes: int) -> str | None:
-    if _FORBIDDEN.search(text):
+    if not is_plain(text):
         return f"the {what} must not contain control characters or unpaired surrogates"
     # A character is at least one byte: long text need not be encoded to be refused.
     if len(text) > max_bytes or len(text.encode()) > max_bytes:
