@@ -152,7 +152,8 @@ class AdminServiceServicer(object):
     def CreateOrganization(self, request, context):
         """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
         hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
-        the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
+        the gate `opus` (label `model`, pattern `claude-opus-*`, off) beside the gates that are given, unless one of them
+        is called so.
 
         Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """

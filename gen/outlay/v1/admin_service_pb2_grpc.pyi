@@ -54,7 +54,8 @@ class AdminServiceStub:
     CreateOrganization: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateOrganizationRequest, _organization_pb2.Organization]
     """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
     hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
-    the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
+    the gate `opus` (label `model`, pattern `claude-opus-*`, off) beside the gates that are given, unless one of them
+    is called so.
 
     Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
@@ -156,7 +157,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     CreateOrganization: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateOrganizationRequest, _organization_pb2.Organization]  # type: ignore[assignment]
     """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
     hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
-    the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
+    the gate `opus` (label `model`, pattern `claude-opus-*`, off) beside the gates that are given, unless one of them
+    is called so.
 
     Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
     """
@@ -273,7 +275,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_organization_pb2.Organization, _abc.Awaitable[_organization_pb2.Organization]]:
         """Create an organization, with two budgets and a gate: `spending` (USD, monthly, the default thresholds, no limits,
         hard cap not enabled), `credits` (CREDITS, monthly, no thresholds, hard cap enabled but unset, no allotment), and
-        the gate `opus` (label `model`, pattern `claude-opus-*`, off) unless gates are given.
+        the gate `opus` (label `model`, pattern `claude-opus-*`, off) beside the gates that are given, unless one of them
+        is called so.
 
         Scope: `admin`. Errors: ALREADY_EXISTS, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
         """

@@ -40,7 +40,7 @@ class ApiKey(_message.Message):
     name: _builtins.str
     """`organizations/{organization}/apiKeys/{api_key}`. The id is made by the server and is not the secret."""
     display_name: _builtins.str
-    """What people read. At most 255 bytes of UTF-8 without control characters."""
+    """What people read. At most 128 characters, none of them a control character."""
     secret: _builtins.str
     """The key itself: `sk_`, 32 characters of Crockford base32, 6 characters of checksum. In the answer to CreateApiKey
     only; it cannot be read again.

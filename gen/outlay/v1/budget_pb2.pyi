@@ -39,7 +39,7 @@ class _PeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Period.ValueTy
     PERIOD_YEAR: _Period.ValueType  # 5
     """Twelve calendar months."""
     PERIOD_LIFETIME: _Period.ValueType  # 6
-    """One window without an end."""
+    """One window from the anchor on, without an end; what lies before the anchor is a window of its own."""
 
 class Period(_Period, metaclass=_PeriodEnumTypeWrapper):
     """The length of a cycle."""
@@ -57,7 +57,7 @@ PERIOD_QUARTER: Period.ValueType  # 4
 PERIOD_YEAR: Period.ValueType  # 5
 """Twelve calendar months."""
 PERIOD_LIFETIME: Period.ValueType  # 6
-"""One window without an end."""
+"""One window from the anchor on, without an end; what lies before the anchor is a window of its own."""
 Global___Period: _TypeAlias = Period  # noqa: Y015
 
 class _Enforcement:
@@ -143,7 +143,7 @@ class Budget(_message.Message):
     the budget.
     """
     display_name: _builtins.str
-    """What people read. At most 255 bytes of UTF-8 without control characters."""
+    """What people read. At most 128 characters, none of them a control character."""
     unit: _builtins.str
     """What is counted: an ISO 4217 code (`USD`), or a name of upper-case letters, digits and `_` (`CREDITS`, `TOKENS`,
     `REQUESTS`), 3 to 32 characters that begin with a letter.
@@ -164,8 +164,8 @@ class Budget(_message.Message):
     """Whether the limits block. Unspecified on creation means ENFORCE."""
     managed_by: _builtins.str
     """Who keeps this budget as code, such as `yaml:platform/caps` or `terraform`; empty where nobody does. Such a budget
-    is changed only by a request that names the same `manager`, or that sends `override_manager`. At most 128 printable
-    ASCII characters.
+    is changed only by a request that names the same `manager`, or that sends `override_manager`. At most 128
+    characters.
     """
     etag: _builtins.str
     """Changes whenever the settings change (not when spend is recorded). Sent back on an update or delete, it must still
@@ -174,8 +174,8 @@ class Budget(_message.Message):
     @_builtins.property
     def selector(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Which spend counts: every label named here must be present with this value. A value that ends in `*` matches what
-        begins with the rest. Empty matches all spend of the unit. At most 16 entries. A change counts the ledger anew:
-        spend that was recorded before counts as if the selector had always been this one.
+        begins with the rest. Empty matches all spend of the unit. A `*` anywhere else is refused. At most 16 entries. A
+        change counts the ledger anew: spend that was recorded before counts as if the selector had always been this one.
         """
 
     @_builtins.property
@@ -294,8 +294,7 @@ class Cycle(_message.Message):
     """How long one window is. Unspecified means MONTH."""
     anchor: _builtins.str
     """The local date at whose midnight one window begins, `YYYY-MM-DD`. Empty: `1970-01-01`; for WEEK `1970-01-05`, a
-    Monday. Not used for LIFETIME. Where a local midnight does not exist, the window begins at the first instant after
-    it.
+    Monday. Where a local midnight does not exist, the window begins at the first instant after it.
     """
     time_zone: _builtins.str
     """IANA name of the zone whose midnights count, such as `Europe/Berlin`. Empty: `UTC`."""
@@ -326,7 +325,7 @@ class CapOverride(_message.Message):
     hard_cap_micros: _builtins.int
     """The cap while the override lasts, 0 to 10^17 micros."""
     reason: _builtins.str
-    """Why, for the audit log. At most 255 bytes of UTF-8 without control characters."""
+    """Why, for the audit log. At most 512 characters, none of them a control character."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the override ends, in the future. Absent: the end of the current cycle; required where the cycle is LIFETIME."""

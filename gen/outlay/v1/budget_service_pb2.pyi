@@ -39,7 +39,7 @@ class _CheckModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckMode.V
     CHECK_MODE_CHECK_ONLY: _CheckMode.ValueType  # 2
     """Answer and hold nothing: advice, not a guarantee, for the next check may take what is left."""
     CHECK_MODE_RECORD: _CheckMode.ValueType  # 3
-    """Admit and record at once, for work whose cost is known. The amount must be above 0."""
+    """Admit and record at once, for work whose cost is known. An amount of 0 records nothing."""
 
 class CheckMode(_CheckMode, metaclass=_CheckModeEnumTypeWrapper):
     """What a check does beside answering."""
@@ -51,7 +51,7 @@ CHECK_MODE_RESERVE: CheckMode.ValueType  # 1
 CHECK_MODE_CHECK_ONLY: CheckMode.ValueType  # 2
 """Answer and hold nothing: advice, not a guarantee, for the next check may take what is left."""
 CHECK_MODE_RECORD: CheckMode.ValueType  # 3
-"""Admit and record at once, for work whose cost is known. The amount must be above 0."""
+"""Admit and record at once, for work whose cost is known. An amount of 0 records nothing."""
 Global___CheckMode: _TypeAlias = CheckMode  # noqa: Y015
 
 class _CheckView:
@@ -600,11 +600,13 @@ class CheckSpendResponse(_message.Message):
     limited budget matched.
     """
     shortfall_micros: _builtins.int
-    """On a denial, how much the smallest acceptable amount exceeds what could be granted now, in micros."""
+    """On a denial, by how much the amount exceeds `affordable_micros`, in micros."""
     affordable_micros: _builtins.int
-    """The most that would be granted now, after this answer, in micros. Absent without any limit."""
+    """The most that would have been granted to this check, in micros. Absent where nothing limits it."""
     retryable: _builtins.bool
-    """On a denial, whether the same check may be allowed later within the cycle without anybody changing settings."""
+    """On a denial, whether the same check may be allowed soon without anybody changing settings: true for
+    HELD_BY_RESERVATIONS only.
+    """
     spend_record: _builtins.str
     """The record that mode RECORD wrote; empty otherwise."""
     gate: _builtins.str
@@ -615,8 +617,8 @@ class CheckSpendResponse(_message.Message):
 
     @_builtins.property
     def retry_time(self) -> _timestamp_pb2.Timestamp:
-        """On a denial, when it is first worth asking again: the earliest expiry of a reservation, or the end of the cycle.
-        Absent where time alone does not help.
+        """On a denial, when it is first worth asking again: the earliest expiry of a reservation, or the end of the cycle or
+        of a temporary cap. Absent where time alone does not help.
         """
 
     @_builtins.property
@@ -664,7 +666,7 @@ Global___CheckSpendResponse: _TypeAlias = CheckSpendResponse  # noqa: Y015
 
 @_typing.final
 class BudgetVerdict(_message.Message):
-    """What one budget said to a check. The amounts are those it decided on, before the check took effect."""
+    """What one budget said to a check. The amounts are those after the answer: what was granted is in them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -863,8 +865,9 @@ class RecordSpendRequest(_message.Message):
 
     @_builtins.property
     def usage_time(self) -> _timestamp_pb2.Timestamp:
-        """When the work was done: at most 35 days back and not in the future; the record counts in the cycle that contains
-        it. Absent: now. With a reservation it is kept for information, and the reservation's cycle counts.
+        """When the work was done: at most 35 days back, and not in the future (a clock that runs ahead by up to 5 minutes is
+        taken for now). The record counts in the cycle that contains it. Absent: now. With a reservation it is kept for
+        information, and the reservation's cycle counts.
         """
 
     def __init__(
@@ -895,11 +898,8 @@ class RecordSpendResponse(_message.Message):
 
     SPEND_RECORD_FIELD_NUMBER: _builtins.int
     OVERRUN_MICROS_FIELD_NUMBER: _builtins.int
-    HELD_MICROS_FIELD_NUMBER: _builtins.int
     overrun_micros: _builtins.int
-    """How much of the amount was above what the reservation still held, in micros; the same as in the record."""
-    held_micros: _builtins.int
-    """What the reservation still holds after this record, in micros; 0 without one or once it is closed."""
+    """How much of the amount was above what its reservation was granted, in micros; the same as in the record."""
     @_builtins.property
     def spend_record(self) -> _spend_record_pb2.SpendRecord:
         """The entry of the ledger."""
@@ -909,11 +909,10 @@ class RecordSpendResponse(_message.Message):
         *,
         spend_record: _spend_record_pb2.SpendRecord | None = ...,
         overrun_micros: _builtins.int = ...,
-        held_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spend_record", b"spend_record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_micros", b"held_micros", "overrun_micros", b"overrun_micros", "spend_record", b"spend_record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrun_micros", b"overrun_micros", "spend_record", b"spend_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1046,24 +1045,18 @@ class RefundSpendResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEND_RECORD_FIELD_NUMBER: _builtins.int
-    REFUNDED_RECORD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def spend_record(self) -> _spend_record_pb2.SpendRecord:
         """The new entry of the ledger, of kind REFUND."""
-
-    @_builtins.property
-    def refunded_record(self) -> _spend_record_pb2.SpendRecord:
-        """The record that was credited back, with its `refunded_micros` as it is now."""
 
     def __init__(
         self,
         *,
         spend_record: _spend_record_pb2.SpendRecord | None = ...,
-        refunded_record: _spend_record_pb2.SpendRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["refunded_record", b"refunded_record", "spend_record", b"spend_record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spend_record", b"spend_record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refunded_record", b"refunded_record", "spend_record", b"spend_record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spend_record", b"spend_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1252,8 +1245,8 @@ class ListSpendRecordsRequest(_message.Message):
 
     @_builtins.property
     def label_filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only those that carry all these labels, each written `key=value`; a value that ends in `*` matches what begins with
-        the rest. At most 16.
+        """Only those that carry all these labels, each written `key=value` and split at the first `=`; a value that ends in
+        `*` matches what begins with the rest. At most 16.
         """
 
     def __init__(
@@ -1337,11 +1330,11 @@ class QuerySpendRequest(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Until before this instant. At most 400 days after `start_time`, by hour at most 31."""
+        """Until before this instant. At most 366 days after `start_time`."""
 
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The label keys to break down by, at most 3; a record without the label counts under the empty value."""
+        """The label keys to break down by, at most 4; a record without the label counts under the empty value."""
 
     @_builtins.property
     def label_filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

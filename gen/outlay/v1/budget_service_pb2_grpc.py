@@ -51,7 +51,7 @@ class BudgetServiceStub(object):
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
-    **Labels**: at most 16; a key 1 to 63 bytes without `=`, a value 0 to 255 bytes, UTF-8 without control characters.
+    **Labels**: at most 16; a key 1 to 63 bytes, a value 0 to 255 bytes, UTF-8 without control characters.
     """
 
     def __init__(self, channel):
@@ -170,7 +170,7 @@ class BudgetServiceServicer(object):
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
-    **Labels**: at most 16; a key 1 to 63 bytes without `=`, a value 0 to 255 bytes, UTF-8 without control characters.
+    **Labels**: at most 16; a key 1 to 63 bytes, a value 0 to 255 bytes, UTF-8 without control characters.
     """
 
     def GetBudget(self, request, context):
@@ -253,13 +253,14 @@ class BudgetServiceServicer(object):
     def RecordSpend(self, request, context):
         """Record what was really spent, after the work, settling the reservation where one is named.
 
-        Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
-        in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
-        After its reservation was closed a record is still taken, and marked `late`.
+        Spend is never refused for want of budget, nor on a frozen one: the money is gone. Only a reservation that another
+        record settled takes no more: that would be the same work twice. More than was held is recorded in full and shown
+        as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation
+        expired or was released a record is still taken, and marked `late`.
 
-        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
-        journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
-        amount meanwhile.
+        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), RESERVATION_CLOSED (settled before),
+        REQUEST_ID_REUSED. When unreachable: write it to a journal of your own and send it again with the same request_id
+        until it is acknowledged; the reservation holds the amount meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,10 +290,9 @@ class BudgetServiceServicer(object):
     def ReleaseReservation(self, request, context):
         """Give back what a reservation still holds, because the work was not done.
 
-        Releasing what was released already answers OK with the reservation as it is.
-
-        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
-        unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled, expired or released before),
+        REQUEST_ID_REUSED. When unreachable: nothing need be done: the amount comes back at `expire_time`, unless its
+        expiry action is RECORD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -302,8 +302,8 @@ class BudgetServiceServicer(object):
         """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
         The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
-        changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
-        reservation's expiry as it is now.
+        changes, the expiry neither. Once that cycle is over no more can be held, only for longer. In the answer
+        `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
 
         Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
         before `expire_time`, then record what it cost.
@@ -480,7 +480,7 @@ class BudgetService(object):
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
-    **Labels**: at most 16; a key 1 to 63 bytes without `=`, a value 0 to 255 bytes, UTF-8 without control characters.
+    **Labels**: at most 16; a key 1 to 63 bytes, a value 0 to 255 bytes, UTF-8 without control characters.
     """
 
     @staticmethod

@@ -52,7 +52,7 @@ class BudgetServiceStub:
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
-    **Labels**: at most 16; a key 1 to 63 bytes without `=`, a value 0 to 255 bytes, UTF-8 without control characters.
+    **Labels**: at most 16; a key 1 to 63 bytes, a value 0 to 255 bytes, UTF-8 without control characters.
     """
 
     @_typing.overload
@@ -111,13 +111,14 @@ class BudgetServiceStub:
     RecordSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.RecordSpendRequest, _budget_service_pb2.RecordSpendResponse]
     """Record what was really spent, after the work, settling the reservation where one is named.
 
-    Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
-    in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
-    After its reservation was closed a record is still taken, and marked `late`.
+    Spend is never refused for want of budget, nor on a frozen one: the money is gone. Only a reservation that another
+    record settled takes no more: that would be the same work twice. More than was held is recorded in full and shown
+    as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation
+    expired or was released a record is still taken, and marked `late`.
 
-    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
-    journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
-    amount meanwhile.
+    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), RESERVATION_CLOSED (settled before),
+    REQUEST_ID_REUSED. When unreachable: write it to a journal of your own and send it again with the same request_id
+    until it is acknowledged; the reservation holds the amount meanwhile.
     """
     BatchRecordSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchRecordSpendRequest, _budget_service_pb2.BatchRecordSpendResponse]
     """Up to 1,000 independent records, taken in order and made durable together, each with a result of its own.
@@ -135,17 +136,16 @@ class BudgetServiceStub:
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _reservation_pb2.Reservation]
     """Give back what a reservation still holds, because the work was not done.
 
-    Releasing what was released already answers OK with the reservation as it is.
-
-    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
-    unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled, expired or released before),
+    REQUEST_ID_REUSED. When unreachable: nothing need be done: the amount comes back at `expire_time`, unless its
+    expiry action is RECORD.
     """
     ExtendReservation: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ExtendReservationRequest, _budget_service_pb2.CheckSpendResponse]
     """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
     The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
-    changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
-    reservation's expiry as it is now.
+    changes, the expiry neither. Once that cycle is over no more can be held, only for longer. In the answer
+    `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
 
     Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
     before `expire_time`, then record what it cost.
@@ -204,7 +204,7 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
-    **Labels**: at most 16; a key 1 to 63 bytes without `=`, a value 0 to 255 bytes, UTF-8 without control characters.
+    **Labels**: at most 16; a key 1 to 63 bytes, a value 0 to 255 bytes, UTF-8 without control characters.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -260,13 +260,14 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     RecordSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.RecordSpendRequest, _budget_service_pb2.RecordSpendResponse]  # type: ignore[assignment]
     """Record what was really spent, after the work, settling the reservation where one is named.
 
-    Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
-    in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
-    After its reservation was closed a record is still taken, and marked `late`.
+    Spend is never refused for want of budget, nor on a frozen one: the money is gone. Only a reservation that another
+    record settled takes no more: that would be the same work twice. More than was held is recorded in full and shown
+    as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation
+    expired or was released a record is still taken, and marked `late`.
 
-    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
-    journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
-    amount meanwhile.
+    Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), RESERVATION_CLOSED (settled before),
+    REQUEST_ID_REUSED. When unreachable: write it to a journal of your own and send it again with the same request_id
+    until it is acknowledged; the reservation holds the amount meanwhile.
     """
     BatchRecordSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchRecordSpendRequest, _budget_service_pb2.BatchRecordSpendResponse]  # type: ignore[assignment]
     """Up to 1,000 independent records, taken in order and made durable together, each with a result of its own.
@@ -284,17 +285,16 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ReleaseReservationRequest, _reservation_pb2.Reservation]  # type: ignore[assignment]
     """Give back what a reservation still holds, because the work was not done.
 
-    Releasing what was released already answers OK with the reservation as it is.
-
-    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
-    unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+    Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled, expired or released before),
+    REQUEST_ID_REUSED. When unreachable: nothing need be done: the amount comes back at `expire_time`, unless its
+    expiry action is RECORD.
     """
     ExtendReservation: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ExtendReservationRequest, _budget_service_pb2.CheckSpendResponse]  # type: ignore[assignment]
     """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
     The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
-    changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
-    reservation's expiry as it is now.
+    changes, the expiry neither. Once that cycle is over no more can be held, only for longer. In the answer
+    `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
 
     Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
     before `expire_time`, then record what it cost.
@@ -352,7 +352,7 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
 
     **Limits**: a request 256 KiB, a batch 1 MiB and 1,000 items; a deadline of at most 30 s, 5 s where none is given.
 
-    **Labels**: at most 16; a key 1 to 63 bytes without `=`, a value 0 to 255 bytes, UTF-8 without control characters.
+    **Labels**: at most 16; a key 1 to 63 bytes, a value 0 to 255 bytes, UTF-8 without control characters.
     """
 
     @_abc_1.abstractmethod
@@ -454,13 +454,14 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.RecordSpendResponse, _abc.Awaitable[_budget_service_pb2.RecordSpendResponse]]:
         """Record what was really spent, after the work, settling the reservation where one is named.
 
-        Spend is never refused for want of budget, nor on a frozen one: the money is gone. More than was held is recorded
-        in full and shown as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set.
-        After its reservation was closed a record is still taken, and marked `late`.
+        Spend is never refused for want of budget, nor on a frozen one: the money is gone. Only a reservation that another
+        record settled takes no more: that would be the same work twice. More than was held is recorded in full and shown
+        as `overrun_micros`; what was held above the amount is given back, unless `keep_open` is set. After its reservation
+        expired or was released a record is still taken, and marked `late`.
 
-        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), REQUEST_ID_REUSED. When unreachable: write it to a
-        journal of your own and send it again with the same request_id until it is acknowledged; the reservation holds the
-        amount meanwhile.
+        Scope: `spend:record`. Errors: NOT_FOUND (the reservation too), RESERVATION_CLOSED (settled before),
+        REQUEST_ID_REUSED. When unreachable: write it to a journal of your own and send it again with the same request_id
+        until it is acknowledged; the reservation holds the amount meanwhile.
         """
 
     @_abc_1.abstractmethod
@@ -496,10 +497,9 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_reservation_pb2.Reservation, _abc.Awaitable[_reservation_pb2.Reservation]]:
         """Give back what a reservation still holds, because the work was not done.
 
-        Releasing what was released already answers OK with the reservation as it is.
-
-        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled or expired), REQUEST_ID_REUSED. When
-        unreachable: nothing need be done: the amount comes back at `expire_time`, unless its expiry action is RECORD.
+        Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED (settled, expired or released before),
+        REQUEST_ID_REUSED. When unreachable: nothing need be done: the amount comes back at `expire_time`, unless its
+        expiry action is RECORD.
         """
 
     @_abc_1.abstractmethod
@@ -511,8 +511,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Hold a reservation for longer, and hold more where `additional_micros` is given.
 
         The additional amount is decided like a check, against the cycle of the reservation; where it is denied nothing
-        changes, the expiry neither. In the answer `granted_micros` is the additional amount, `expire_time` the
-        reservation's expiry as it is now.
+        changes, the expiry neither. Once that cycle is over no more can be held, only for longer. In the answer
+        `granted_micros` is the additional amount, `expire_time` the reservation's expiry as it is now.
 
         Scope: `spend:check`. Errors: NOT_FOUND, RESERVATION_CLOSED, REQUEST_ID_REUSED. When unreachable: end the work
         before `expire_time`, then record what it cost.

@@ -55,8 +55,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `request_id`, `field` (the first field that differs), `method` (the RPC that used it first).
     """
     ERROR_REASON_RESERVATION_CLOSED: _ErrorReason.ValueType  # 9
-    """FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released.
-    Metadata: `reservation`, `state`. A record for it is still taken.
+    """FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released,
+    or it is settled and takes no further record.
+    Metadata: `resource` (the reservation), `state`.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 10
     """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A
@@ -128,8 +129,9 @@ ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 8
 Metadata: `request_id`, `field` (the first field that differs), `method` (the RPC that used it first).
 """
 ERROR_REASON_RESERVATION_CLOSED: ErrorReason.ValueType  # 9
-"""FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released.
-Metadata: `reservation`, `state`. A record for it is still taken.
+"""FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released,
+or it is settled and takes no further record.
+Metadata: `resource` (the reservation), `state`.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 10
 """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A

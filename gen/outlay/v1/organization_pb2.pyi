@@ -35,7 +35,7 @@ class Organization(_message.Message):
     name: _builtins.str
     """`organizations/{organization}`. The id matches `[a-z][a-z0-9-]{0,62}`."""
     display_name: _builtins.str
-    """What people read. At most 255 bytes of UTF-8 without control characters."""
+    """What people read. At most 128 characters, none of them a control character."""
     managed_by: _builtins.str
     """Who keeps this organization as code; see `Budget.managed_by`."""
     etag: _builtins.str
@@ -43,7 +43,7 @@ class Organization(_message.Message):
     @_builtins.property
     def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
         """The switches that can close some spend altogether, ordered by id; at most 100. An update that names `gates` in its
-        mask replaces the whole list. A new organization that names none gets `opus` (label `model`, pattern
+        mask replaces the whole list. A new organization that does not name `opus` gets it (label `model`, pattern
         `claude-opus-*`, off).
         """
 
@@ -86,7 +86,7 @@ class Gate(_message.Message):
     ENABLED_FIELD_NUMBER: _builtins.int
     gate_id: _builtins.str
     """Unique in the organization, `[a-z][a-z0-9-]{0,62}`. The billing faces call the denial `<GATE_ID>_NOT_ENABLED`, in
-    upper case.
+    upper case with `_` for `-`.
     """
     label: _builtins.str
     """The label that is looked at, such as `model`. A check without that label passes."""

@@ -130,7 +130,9 @@ class Reservation(_message.Message):
     held_micros: _builtins.int
     """What is still held, in micros; 0 once it is closed."""
     recorded_micros: _builtins.int
-    """What was recorded against it less refunds, in micros. More than was granted where spend overran."""
+    """What records that named it have recorded, in micros; refunds do not lower it. More than was granted where spend
+    overran.
+    """
     state: Global___ReservationState.ValueType
     """Whether it still holds anything."""
     expiry_action: Global___ExpiryAction.ValueType

@@ -105,9 +105,11 @@ class SpendRecord(_message.Message):
     refunded_micros: _builtins.int
     """How much of this record was credited back so far, in micros."""
     overrun_micros: _builtins.int
-    """How much of the amount was above what its reservation still held, in micros; 0 without a reservation."""
+    """How much of the amount was above what its reservation was granted, less what earlier records drew of it, in micros;
+    0 without a reservation.
+    """
     late: _builtins.bool
-    """Whether it arrived after its reservation was closed."""
+    """Whether it arrived after its reservation expired or was released."""
     request_id: _builtins.str
     """The request_id that wrote it; empty for kind EXPIRY."""
     @_builtins.property
@@ -116,7 +118,7 @@ class SpendRecord(_message.Message):
 
     @_builtins.property
     def usage_time(self) -> _timestamp_pb2.Timestamp:
-        """When the work was done, as the caller said; absent where it did not."""
+        """When the work was done, as the caller said; where it did not, when it was recorded."""
 
     @_builtins.property
     def charge_time(self) -> _timestamp_pb2.Timestamp:

@@ -66,7 +66,7 @@ class WebhookEndpoint(_message.Message):
     name: _builtins.str
     """`organizations/{organization}/webhookEndpoints/{webhook_endpoint}`. The id matches `[a-z][a-z0-9-]{0,62}`."""
     display_name: _builtins.str
-    """What people read. At most 255 bytes of UTF-8 without control characters."""
+    """What people read. At most 128 characters, none of them a control character."""
     uri: _builtins.str
     """The URL that is posted to, `https` only, at most 2,048 bytes. Its host must not resolve to a private, loopback or
     link-local address, unless the server was set to allow it. Redirects are not followed.
