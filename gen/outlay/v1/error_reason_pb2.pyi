@@ -32,7 +32,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_VALIDATION_FAILED: _ErrorReason.ValueType  # 3
     """INVALID_ARGUMENT, HTTP 400 (422 on the billing and usage faces). One or more fields are not acceptable. A
-    `google.rpc.BadRequest` lists all of them at once. Nothing was changed.
+    `google.rpc.BadRequest` lists all of them at once (at most 100). Nothing was changed.
+    Metadata: `field`, the first of them.
     """
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 4
     """NOT_FOUND, HTTP 404. There is no such resource, or it belongs to another organization: the answers are the same.
@@ -43,25 +44,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `resource`.
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 6
-    """ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again.
-    Metadata: `resource`, `etag` (the one now).
-    """
+    """ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again."""
     ERROR_REASON_MANAGED_ELSEWHERE: _ErrorReason.ValueType  # 7
     """FAILED_PRECONDITION, HTTP 400. The resource is kept as code by another manager, which would undo this change.
-    Metadata: `resource`, `managed_by`. Change it there, or send `override_manager`.
+    Change it there, or send `override_manager`.
+    Metadata: `managed_by`.
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 8
     """INVALID_ARGUMENT, HTTP 400. The request_id was used before with other content. Nothing was changed.
-    Metadata: `request_id`, `field` (the first field that differs), `method` (the RPC that used it first).
+    Metadata: `request_id`, `field` (the first field that differs).
     """
     ERROR_REASON_RESERVATION_CLOSED: _ErrorReason.ValueType  # 9
     """FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released,
     or it is settled and takes no further record.
-    Metadata: `resource` (the reservation), `state`.
+    Metadata: `reservation`, `state`.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 10
     """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A
     `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms` say when to try again.
+    Metadata: `retry_after_seconds`.
     """
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 11
     """UNAVAILABLE, HTTP 503. The database does not answer. Whether the call took effect may be unknown: retry with the
@@ -70,18 +71,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 12
     """FAILED_PRECONDITION, HTTP 400. A documented limit of count is reached, such as 10,000 open reservations of a
     budget.
-    Metadata: `limit` (its name), `maximum`.
+    Metadata: `limit_name`, `limit`.
     """
     ERROR_REASON_OPEN_RESERVATIONS: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Metadata: `resource`,
-    `open_reservations`. Wait for them, or send `force`.
+    """FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Wait for them, or send `force`.
+    Metadata: `count`.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL, HTTP 500. A defect of the server. The text is fixed; the request id in the metadata finds it in the logs.
     Metadata: `request_id`.
     """
     ERROR_REASON_UNIMPLEMENTED: _ErrorReason.ValueType  # 15
-    """UNIMPLEMENTED, HTTP 501. This server does not offer the method. Metadata: `method`."""
+    """UNIMPLEMENTED, HTTP 501. This server does not offer the method."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 16
     """DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect
     is unknown: retry with the same request_id.
@@ -106,7 +107,8 @@ Metadata: `required_scope`, the scopes of which one would do, separated by comma
 """
 ERROR_REASON_VALIDATION_FAILED: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT, HTTP 400 (422 on the billing and usage faces). One or more fields are not acceptable. A
-`google.rpc.BadRequest` lists all of them at once. Nothing was changed.
+`google.rpc.BadRequest` lists all of them at once (at most 100). Nothing was changed.
+Metadata: `field`, the first of them.
 """
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 4
 """NOT_FOUND, HTTP 404. There is no such resource, or it belongs to another organization: the answers are the same.
@@ -117,25 +119,25 @@ ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 5
 Metadata: `resource`.
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 6
-"""ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again.
-Metadata: `resource`, `etag` (the one now).
-"""
+"""ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again."""
 ERROR_REASON_MANAGED_ELSEWHERE: ErrorReason.ValueType  # 7
 """FAILED_PRECONDITION, HTTP 400. The resource is kept as code by another manager, which would undo this change.
-Metadata: `resource`, `managed_by`. Change it there, or send `override_manager`.
+Change it there, or send `override_manager`.
+Metadata: `managed_by`.
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 8
 """INVALID_ARGUMENT, HTTP 400. The request_id was used before with other content. Nothing was changed.
-Metadata: `request_id`, `field` (the first field that differs), `method` (the RPC that used it first).
+Metadata: `request_id`, `field` (the first field that differs).
 """
 ERROR_REASON_RESERVATION_CLOSED: ErrorReason.ValueType  # 9
 """FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released,
 or it is settled and takes no further record.
-Metadata: `resource` (the reservation), `state`.
+Metadata: `reservation`, `state`.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 10
 """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A
 `google.rpc.RetryInfo` and the trailer `grpc-retry-pushback-ms` say when to try again.
+Metadata: `retry_after_seconds`.
 """
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 11
 """UNAVAILABLE, HTTP 503. The database does not answer. Whether the call took effect may be unknown: retry with the
@@ -144,18 +146,18 @@ same request_id, which gives the true answer.
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 12
 """FAILED_PRECONDITION, HTTP 400. A documented limit of count is reached, such as 10,000 open reservations of a
 budget.
-Metadata: `limit` (its name), `maximum`.
+Metadata: `limit_name`, `limit`.
 """
 ERROR_REASON_OPEN_RESERVATIONS: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Metadata: `resource`,
-`open_reservations`. Wait for them, or send `force`.
+"""FAILED_PRECONDITION, HTTP 400. A delete was refused because reservations are open. Wait for them, or send `force`.
+Metadata: `count`.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL, HTTP 500. A defect of the server. The text is fixed; the request id in the metadata finds it in the logs.
 Metadata: `request_id`.
 """
 ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 15
-"""UNIMPLEMENTED, HTTP 501. This server does not offer the method. Metadata: `method`."""
+"""UNIMPLEMENTED, HTTP 501. This server does not offer the method."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 16
 """DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect
 is unknown: retry with the same request_id.
