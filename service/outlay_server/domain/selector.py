@@ -88,7 +88,9 @@ def add_label_violations(violations: Violations, field: str, labels: Labels) -> 
     if _too_many(violations, field, labels):
         return
     for key, value in labels.items():
-        violations.add(f"{field}[{echo(key)}]", label_key_violation(key) or label_value_violation(value))
+        problem = label_key_violation(key) or label_value_violation(value)
+        if problem is not None:
+            violations.add(f"{field}[{echo(key)}]", problem)
 
 
 def add_selector_violations(violations: Violations, field: str, patterns: Mapping[str, str]) -> None:
@@ -96,7 +98,9 @@ def add_selector_violations(violations: Violations, field: str, patterns: Mappin
     if _too_many(violations, field, patterns):
         return
     for key, pattern in patterns.items():
-        violations.add(f"{field}[{echo(key)}]", label_key_violation(key) or pattern_violation(pattern))
+        problem = label_key_violation(key) or pattern_violation(pattern)
+        if problem is not None:
+            violations.add(f"{field}[{echo(key)}]", problem)
 
 
 def label_key_violation(key: str) -> str | None:
@@ -127,6 +131,8 @@ def _too_many(violations: Violations, field: str, labels: Mapping[str, str]) -> 
 
 
 def _text_violation(what: str, text: str, max_bytes: int) -> str | None:
+    if len(text) <= max_bytes and text.isascii() and text.isprintable():
+        return None  # Nearly all labels of nearly all checks.
     if not is_plain(text):
         return f"the {what} must not contain control characters or unpaired surrogates"
     # A character is at least one byte: long text need not be encoded to be refused.
