@@ -57,6 +57,14 @@ class OrganizationState:
         self._counters: dict[tuple[int, Instant], BudgetCounter] = {}
         self._latest: dict[int, BudgetCounter] = {}
         self._matching: dict[tuple[str, CanonicalLabels], Matching] = {}
+        self.next_expiry: Instant | None = None
+        """No open reservation expires before this; None where that is not known."""
+
+    def without_counters(self) -> "OrganizationState":
+        """The same settings, and what was found out about them, with no counter loaded."""
+        fresh = OrganizationState(self.key, self.organization_id, self.version, self.gates, self.budgets)
+        fresh._matching = self._matching
+        return fresh
 
     def matching(self, unit: str, labels: CanonicalLabels) -> Matching:
         """The budgets of the unit that the labels match, by ascending id, and the gate that refuses them."""
@@ -145,6 +153,8 @@ class Books:
     """How much of each record in `records` has been credited back."""
     requests: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
+    expiries_wanted: dict[tuple[int, str], tuple[Budget, Window]] = field(default_factory=dict)
+    """By organization key and budget id: the budgets that denied for what reservations hold."""
     _limits: dict[int, Limits] = field(default_factory=dict)
 
     def organization(self, organization_id: str) -> OrganizationState:
@@ -173,7 +183,12 @@ class Books:
         return tuple(found)
 
     def move(
-        self, state: OrganizationState, positions: Iterable[Position], spent: int = 0, reserved: int = 0, opened: int = 0
+        self,
+        state: OrganizationState,
+        positions: Iterable[Position],
+        spent: int = 0,
+        reserved: int = 0,
+        opened: int = 0,
     ) -> None:
         """Move the counters of all positions by the same amounts, and note the alerts that the new spend crosses."""
         for position in positions:

@@ -21,7 +21,7 @@ class Enforcement(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class CapOverride:
-    """A temporary hard cap, up or down. It stands for the hard cap, and is enforced, until `expire_time` (exclusive)."""
+    """A temporary hard cap, up or down: it stands for the hard cap, enforced, until `expire_time` (exclusive)."""
 
     hard_cap_micros: int
     expire_time: Instant

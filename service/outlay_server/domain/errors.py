@@ -174,7 +174,7 @@ class ReservationClosed(OutlayError):
     def __init__(self, reservation: str, state: str) -> None:
         super().__init__(
             f"{_resource(reservation)} is {state} and no longer open.",
-            {"reservation": _resource(reservation), "state": state},
+            {"resource": _resource(reservation), "state": state},
         )
         self.reservation = reservation
         self.state = state

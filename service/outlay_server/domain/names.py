@@ -143,6 +143,10 @@ class ApiKeyName(_ChildName):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpointName(_ChildName):
-    """`organizations/{organization}/webhookEndpoints/{uuid}`."""
+    """`organizations/{organization}/webhookEndpoints/{webhook_endpoint}`; the client chooses the id."""
 
     collection: ClassVar[str] = "webhookEndpoints"
+
+    @classmethod
+    def _is_resource_id(cls, text: str) -> bool:
+        return is_id(text)

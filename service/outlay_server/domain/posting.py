@@ -3,6 +3,7 @@
 Each function raises an `OutlayError` before it has changed anything, or changes everything that it has to.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from outlay_server.domain.books import Books, OrganizationState
@@ -23,8 +24,15 @@ from outlay_server.domain.commands import (
     SettleExpired,
     WarningType,
 )
-from outlay_server.domain.decision import Decision, DenialReason, Position, decide, retry_time, verdicts
-from outlay_server.domain.errors import LimitExceeded, NotFound, ReservationClosed, ValidationFailed, Violation
+from outlay_server.domain.decision import Decision, DenialReason, Position, Verdict, decide, retry_time, verdicts
+from outlay_server.domain.errors import (
+    LimitExceeded,
+    NotFound,
+    OutlayError,
+    ReservationClosed,
+    ValidationFailed,
+    Violation,
+)
 from outlay_server.domain.instant import MICROS_PER_SECOND, Instant
 from outlay_server.domain.limits import (
     CLOCK_SKEW_MAX_SECONDS,
@@ -33,7 +41,7 @@ from outlay_server.domain.limits import (
 )
 from outlay_server.domain.names import ReservationName, SpendRecordName
 from outlay_server.domain.replay import remember, replayed
-from outlay_server.domain.reservation import ExpiryAction, Reservation, ReservationState
+from outlay_server.domain.reservation import ExpiryAction, Reservation, ReservationState, joined_labels
 from outlay_server.domain.selector import CanonicalLabels
 from outlay_server.domain.spend import RecordKind, SpendRecord
 
@@ -60,6 +68,22 @@ def settle_expired(books: Books) -> None:
     for (organization_key, _), reservation in books.reservations.items():
         if reservation.state is ReservationState.OPEN and not reservation.is_open_at(books.now):
             _expire(books, states[organization_key], reservation)
+
+
+def with_retry_times(
+    books: Books,
+    commands: Sequence[Command],
+    outcomes: list[Outcome | OutlayError],
+    expiries: Mapping[tuple[int, str], Instant],
+) -> None:
+    """Complete the denials for what reservations hold with the earliest expiry, by organization key and budget id."""
+    for index, outcome in enumerate(outcomes):
+        check = outcome.check if isinstance(outcome, ExtendOutcome) else outcome
+        if not isinstance(check, CheckOutcome) or check.reason is not DenialReason.HELD_BY_RESERVATIONS:
+            continue
+        key = books.organizations[commands[index].organization_id].key
+        check = replace(check, retry_time=expiries.get((key, check.binding_budget_id or "")))
+        outcomes[index] = replace(outcome, check=check) if isinstance(outcome, ExtendOutcome) else check
 
 
 def _apply(books: Books, state: OrganizationState, command: Command) -> Outcome:
@@ -96,11 +120,13 @@ def _check(books: Books, state: OrganizationState, command: CheckSpend) -> Check
     positions = books.positions(state, command.unit, command.labels, books.now)
     gate = state.matching(command.unit, command.labels).closed_gate
     decision = decide(command.amount_micros, command.min_amount_micros, gate, positions)
+    asked = decision.granted_micros if decision.allowed else command.amount_micros
+    told = verdicts(asked, positions) if command.full_view or not decision.allowed else ()
     if command.mode is CheckMode.CHECK_ONLY:
-        return _answer(books, command.amount_micros, decision, positions, command.full_view)
+        return _answer(books, state, command.amount_micros, decision, positions, told)
     if not decision.allowed:
         _count_denial(books, state, decision)
-        return _answer(books, command.amount_micros, decision, positions, command.full_view)
+        return _answer(books, state, command.amount_micros, decision, positions, told)
     granted = decision.granted_micros
     books.ensure_countable(positions, granted)
     if command.mode is CheckMode.RECORD:
@@ -111,12 +137,12 @@ def _check(books: Books, state: OrganizationState, command: CheckSpend) -> Check
             books.move(state, positions, spent=granted)
             record_id = record.record_id
         _count_shadow_denials(books, state, decision)
-        return _answer(books, command.amount_micros, decision, positions, command.full_view, record_id=record_id)
+        return _answer(books, state, command.amount_micros, decision, positions, told, record_id=record_id)
     _ensure_room_for_reservation(positions)
     reservation = _reserve(books, state, command, granted)
     books.move(state, positions, reserved=granted, opened=1)
     _count_shadow_denials(books, state, decision)
-    return _answer(books, command.amount_micros, decision, positions, command.full_view, reservation=reservation)
+    return _answer(books, state, command.amount_micros, decision, positions, told, reservation=reservation)
 
 
 def _reserve(books: Books, state: OrganizationState, command: CheckSpend, granted_micros: int) -> Reservation:
@@ -161,16 +187,19 @@ def _count_shadow_denials(books: Books, state: OrganizationState, decision: Deci
 
 def _answer(
     books: Books,
+    state: OrganizationState,
     amount_micros: int,
     decision: Decision,
     positions: tuple[Position, ...],
-    full_view: bool,
+    told: tuple[Verdict, ...],
     *,
     reservation: Reservation | None = None,
     record_id: str | None = None,
 ) -> CheckOutcome:
-    """Put a decision into the caller's words. Verdicts and warnings tell of the budgets as they stand afterwards."""
+    """Put a decision into the caller's words. Warnings tell of the budgets as they stand afterwards."""
     binding = decision.binding
+    if decision.reason is DenialReason.HELD_BY_RESERVATIONS and binding is not None:
+        books.expiries_wanted[(state.key, binding.budget.budget_id)] = (binding.budget, binding.counter.window)
     affordable = decision.affordable_micros
     short = 0 if decision.allowed else amount_micros - min(affordable or 0, amount_micros)
     return CheckOutcome(
@@ -186,7 +215,7 @@ def _answer(
         retryable=decision.reason is DenialReason.HELD_BY_RESERVATIONS,
         retry_time=None if decision.allowed else retry_time(decision, books.now, None),
         gate_id=decision.gate.gate_id if decision.gate else None,
-        verdicts=verdicts(amount_micros, positions) if full_view or not decision.allowed else (),
+        verdicts=told,
         warnings=_warnings(decision, positions),
     )
 
@@ -227,7 +256,9 @@ def _settle(books: Books, state: OrganizationState, command: RecordSpend, reserv
         raise _closed(state, reservation)
     if command.unit and command.unit != reservation.unit:
         raise ValidationFailed([Violation("unit", f"must be the reservation's, {reservation.unit}, or be left out")])
-    labels = _joined_labels(reservation, command.labels)
+    labels = joined_labels(reservation, command.labels)
+    if labels is None:
+        raise ValidationFailed([Violation("labels", "must not change a label of the reservation")])
     _charge_time(books.now, command.usage_time)
     charged = books.positions(state, reservation.unit, labels, reservation.create_time)
     books.ensure_countable(charged, command.amount_micros)
@@ -264,15 +295,6 @@ def _replace_expiry_record(
     replaced = min(command.amount_micros, left)
     if replaced > 0:
         _credit_back(books, state, automatic, replaced, command.request_id, command.api_key_id)
-
-
-def _joined_labels(reservation: Reservation, labels: CanonicalLabels) -> CanonicalLabels:
-    """The reservation's labels with the record's added; one that contradicts would charge what was never asked."""
-    joined = dict(reservation.labels)
-    for key, value in labels:
-        if joined.setdefault(key, value) != value:
-            raise ValidationFailed([Violation("labels", "must not change a label of the reservation")])
-    return tuple(sorted(joined.items()))
 
 
 def _charge_time(now: Instant, usage_time: Instant | None) -> Instant:
@@ -378,17 +400,17 @@ def _extend(books: Books, state: OrganizationState, command: ExtendReservation) 
     decision = decide(more, None, gate, positions) if more > 0 else Decision(0)
     if not decision.allowed:
         _count_denial(books, state, decision)
-        return ExtendOutcome(_answer(books, more, decision, positions, False), replace(reservation))
+        return ExtendOutcome(
+            _answer(books, state, more, decision, positions, verdicts(more, positions)), replace(reservation)
+        )
     books.ensure_countable(positions, more)
     reservation.granted_micros += more
     reservation.held_micros += more
-    reservation.expire_time = max(
-        reservation.expire_time, Instant(books.now + command.reservation_ttl_micros)
-    )
+    reservation.expire_time = max(reservation.expire_time, Instant(books.now + command.reservation_ttl_micros))
     _note_reservation(books, state, reservation)
     books.move(state, positions, reserved=more)
     _count_shadow_denials(books, state, decision)
-    answer = _answer(books, more, decision, positions, False, reservation=reservation)
+    answer = _answer(books, state, more, decision, positions, (), reservation=reservation)
     return ExtendOutcome(answer, replace(reservation))
 
 
@@ -424,7 +446,11 @@ def _expire(books: Books, state: OrganizationState, reservation: Reservation) ->
 
 
 def _give_back(
-    books: Books, state: OrganizationState, reservation: Reservation, amount_micros: int, closed_as: ReservationState | None
+    books: Books,
+    state: OrganizationState,
+    reservation: Reservation,
+    amount_micros: int,
+    closed_as: ReservationState | None,
 ) -> None:
     """Hold `amount_micros` less, and close the reservation where `closed_as` says as what."""
     positions = books.positions(state, reservation.unit, reservation.labels, reservation.create_time)

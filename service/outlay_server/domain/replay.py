@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from outlay_server.domain.books import Books, OrganizationState, StoredRequest
+from outlay_server.domain.budget import Enforcement
 from outlay_server.domain.commands import (
     CheckOutcome,
     CheckSpend,
@@ -25,7 +26,6 @@ from outlay_server.domain.commands import (
     SettleExpired,
     WarningType,
 )
-from outlay_server.domain.budget import Enforcement
 from outlay_server.domain.decision import DenialReason, Verdict
 from outlay_server.domain.errors import RequestIdReused
 from outlay_server.domain.instant import Instant

@@ -4,7 +4,8 @@ import enum
 from dataclasses import dataclass
 
 from outlay_server.domain.instant import Instant
-from outlay_server.domain.selector import CanonicalLabels
+from outlay_server.domain.selector import CanonicalLabels, canonical
+
 
 class ReservationState(enum.Enum):
     """OPEN becomes one of the others, once."""
@@ -59,3 +60,17 @@ class Reservation:
         if self.state is ReservationState.OPEN and now >= self.expire_time:
             return ReservationState.EXPIRED
         return self.state
+
+
+def joined_labels(reservation: Reservation, labels: CanonicalLabels) -> CanonicalLabels | None:
+    """The reservation's labels with a record's added, or None where one contradicts.
+
+    A record may say more than the check did; saying something else would charge budgets that were never asked.
+    """
+    if not labels or labels == reservation.labels:
+        return reservation.labels
+    joined = dict(reservation.labels)
+    for key, value in labels:
+        if joined.setdefault(key, value) != value:
+            return None
+    return canonical(joined)

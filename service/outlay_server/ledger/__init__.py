@@ -1,1 +1,5 @@
-"""The write path: take what waits, load once, decide each, write once, answer all."""
+"""The write path of spend: group commit over a store."""
+
+from outlay_server.ledger.ledger import Ledger, LedgerObserver
+
+__all__ = ["Ledger", "LedgerObserver"]

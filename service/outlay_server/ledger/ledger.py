@@ -1,0 +1,221 @@
+"""The write path: take what waits, load once, decide each, write once, answer all.
+
+One task owns it. While one transaction syncs, the next batch gathers, so the number of syncs does not grow with the
+number of callers; nothing waits for a timer, so a lone command commits at once. A caller that gives up stops only its
+own waiting: what has been taken is decided and written all the same, and its request_id gives the answer later.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from outlay_server.domain.books import Books
+from outlay_server.domain.commands import CheckSpend, Command, ExtendReservation, Outcome, SettleExpired
+from outlay_server.domain.errors import OutlayError, Overloaded, StorageUnavailable
+from outlay_server.domain.limits import BATCH_MAX
+from outlay_server.domain.posting import post, settle_expired, with_retry_times
+from outlay_server.store.contract import Store
+
+logger = logging.getLogger(__name__)
+
+QUEUE_MAX = 20_000
+"""Commands that may wait. More than are decided within a caller's patience would only be decided in vain."""
+
+RETRY_AFTER_SECONDS = 1
+"""What a caller that was shed is told to wait."""
+
+Answer = Outcome | OutlayError | Exception
+"""An `Exception` that is no `OutlayError` is a defect of ours that one command met."""
+
+
+class LedgerObserver(Protocol):
+    """Told of every batch; must not raise and must not wait."""
+
+    def batch_posted(self, commands: int, seconds: float) -> None:
+        """A batch of so many commands was decided and is durable, that long after it was taken."""
+
+    def decided(self, outcome: Outcome) -> None:
+        """One command was answered."""
+
+
+class _NobodyWatches:
+    def batch_posted(self, commands: int, seconds: float) -> None:
+        pass
+
+    def decided(self, outcome: Outcome) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class _Submission:
+    """Commands that one caller sent together: one transaction, one answer each."""
+
+    commands: Sequence[Command]
+    future: "asyncio.Future[list[Answer]]"
+
+
+class Ledger:
+    """Decides and writes commands in batches over one store."""
+
+    def __init__(self, store: Store, *, observer: LedgerObserver | None = None, queue_max: int = QUEUE_MAX) -> None:
+        self._store = store
+        self._observer = observer or _NobodyWatches()
+        self._queue_max = queue_max
+        # What settles goes first: it frees what is held, and its money is spent already.
+        self._settling: deque[_Submission] = deque()
+        self._asking: deque[_Submission] = deque()
+        self._waiting = 0
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def queue_depth(self) -> int:
+        """Commands that wait for the next batch."""
+        return self._waiting
+
+    async def start(self) -> None:
+        """Start deciding."""
+        self._task = asyncio.create_task(self._run(), name="outlay-ledger")
+
+    async def stop(self) -> None:
+        """Refuse new commands, decide all that wait, return when the last batch is durable."""
+        self._stopping = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def submit(self, command: Command) -> Outcome:
+        """Return the durable answer to one command; raises its `OutlayError`."""
+        (answer,) = await self._enqueue((command,))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def submit_all(self, commands: Sequence[Command]) -> list[Outcome | OutlayError]:
+        """Return the answers to commands that are decided in order and become durable together.
+
+        At most `BATCH_MAX`. A failure of one is in its place; the others are decided regardless.
+        """
+        assert len(commands) <= BATCH_MAX
+        if not commands:
+            return []
+        answers: list[Outcome | OutlayError] = []
+        for answer in await self._enqueue(commands):
+            if isinstance(answer, Exception) and not isinstance(answer, OutlayError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    async def _enqueue(self, commands: Sequence[Command]) -> list[Answer]:
+        if self._stopping or self._task is None:
+            raise StorageUnavailable
+        if self._waiting + len(commands) > self._queue_max:
+            raise Overloaded(RETRY_AFTER_SECONDS)
+        submission = _Submission(commands, asyncio.get_running_loop().create_future())
+        asks = isinstance(commands[0], CheckSpend | ExtendReservation | SettleExpired)
+        (self._asking if asks else self._settling).append(submission)
+        self._waiting += len(commands)
+        self._arrived.set()
+        return await submission.future
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            if batch:
+                await self._settle(batch)
+            elif self._stopping:
+                return
+            else:
+                self._arrived.clear()
+
+    def _take(self) -> list[_Submission]:
+        """Everything that waits, up to `BATCH_MAX` commands; what nobody waits for any more is dropped unseen."""
+        taken: list[_Submission] = []
+        room = BATCH_MAX
+        for queue in (self._settling, self._asking):
+            while queue and len(queue[0].commands) <= room:
+                submission = queue.popleft()
+                self._waiting -= len(submission.commands)
+                if not submission.future.done():
+                    taken.append(submission)
+                    room -= len(submission.commands)
+        return taken
+
+    async def _settle(self, batch: list[_Submission]) -> None:
+        """Decide one batch and answer everybody in it, whatever happens."""
+        started = time.perf_counter()
+        commands = [command for submission in batch for command in submission.commands]
+        try:
+            answers = await self._post(commands)
+        except OutlayError as error:
+            answers = [error] * len(commands)
+        except Exception as error:
+            logger.exception("a batch failed")
+            answers = [error] * len(commands)
+        else:
+            self._observer.batch_posted(len(commands), time.perf_counter() - started)
+        position = 0
+        for submission in batch:
+            theirs = answers[position : position + len(submission.commands)]
+            position += len(submission.commands)
+            if not submission.future.done():
+                submission.future.set_result(theirs)
+            for answer in theirs:
+                if not isinstance(answer, Exception):
+                    self._observer.decided(answer)
+
+    async def _post(self, commands: list[Command]) -> list[Answer]:
+        """Post the batch; a command that breaks an invariant is taken out and the rest is posted without it."""
+        broken: dict[int, Exception] = {}
+        while True:
+            kept = [index for index in range(len(commands)) if index not in broken]
+            if not kept:
+                return [broken[index] for index in range(len(commands))]
+            batch = _Batch([commands[index] for index in kept])
+            try:
+                posted = await self._store.post(batch.commands, batch.apply)
+            except _BrokenCommand as failure:
+                logger.exception("a command broke an invariant", extra={"command": type(failure.command).__name__})
+                broken[kept[failure.index]] = failure.defect
+                continue
+            with_retry_times(posted.books, batch.commands, batch.outcomes, posted.expiries)
+            answers: dict[int, Answer] = dict(zip(kept, batch.outcomes, strict=True)) | broken
+            return [answers[index] for index in range(len(commands))]
+
+
+class _BrokenCommand(AssertionError):
+    """A command met a defect of ours half-way; the books it was applied to are worthless."""
+
+    def __init__(self, index: int, command: Command, defect: Exception) -> None:
+        super().__init__(str(defect))
+        self.index = index
+        self.command = command
+        self.defect = defect
+
+
+class _Batch:
+    """The commands of one transaction and, once applied, their outcomes."""
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
+        self.outcomes: list[Outcome | OutlayError] = []
+
+    def apply(self, books: Books) -> None:
+        """Decide every command in order. Starts over when the store does."""
+        outcomes: list[Outcome | OutlayError] = []
+        settle_expired(books)
+        for index, command in enumerate(self.commands):
+            try:
+                outcomes.append(post(books, command))
+            except OutlayError as error:
+                outcomes.append(error)
+            except Exception as error:
+                raise _BrokenCommand(index, command, error) from error
+        self.outcomes = outcomes
