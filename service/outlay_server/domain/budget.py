@@ -70,7 +70,7 @@ class Budget:
     managed_by: str
     """Who keeps this budget as code; "" is nobody."""
     revision: int
-    """Grows by one with every change; the etag is made of it."""
+    """Starts at `create_time` and grows with every change, so that a budget made anew never repeats an etag."""
     create_time: Instant
     update_time: Instant
 

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from outlay_server.domain.alert import Alert
+from outlay_server.domain.audit import AuditDraft, AuditEvent
 from outlay_server.domain.books import StoredRequest
 from outlay_server.domain.budget import AlertBasis, Budget, BudgetCounter, CapOverride, Enforcement
 from outlay_server.domain.cycle import Cycle, Period, Window
@@ -261,4 +262,50 @@ def alert_from_row(row: Row, organization_id: str) -> Alert:
         spent_micros=spent,
         basis_micros=basis_micros,
         create_time=Instant(created),
+    )
+
+
+def load_scopes(text: str) -> tuple[str, ...]:
+    """The scopes of a key."""
+    return tuple(json.loads(text))
+
+
+def audit_event_to_values(event: AuditEvent, organization_key: int) -> dict[str, Any]:
+    """The columns of `audit_events`."""
+    draft = event.draft
+    return {
+        "organization_key": organization_key,
+        "sequence": event.sequence,
+        "id": draft.event_id,
+        "action": draft.action,
+        "resource": draft.resource,
+        "actor": draft.actor,
+        "source": draft.source,
+        "request_id": draft.request_id,
+        "before": None if draft.before is None else dump(draft.before),
+        "after": None if draft.after is None else dump(draft.after),
+        "create_time": draft.create_time,
+        "previous_hash": event.previous_hash,
+        "hash": event.hash,
+    }
+
+
+def audit_event_from_row(row: Any, organization_id: str) -> AuditEvent:
+    """`row` has the columns of `audit_events` as attributes."""
+    return AuditEvent(
+        draft=AuditDraft(
+            organization_id=organization_id,
+            event_id=row.id,
+            action=row.action,
+            resource=row.resource,
+            actor=row.actor,
+            source=row.source,
+            request_id=row.request_id,
+            before=None if row.before is None else json.loads(row.before),
+            after=None if row.after is None else json.loads(row.after),
+            create_time=Instant(row.create_time),
+        ),
+        sequence=row.sequence,
+        previous_hash=bytes(row.previous_hash),
+        hash=bytes(row.hash),
     )

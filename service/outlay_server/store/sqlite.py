@@ -145,8 +145,8 @@ class SqliteStore:
                 raise
 
     async def _post(self, commands: Sequence[Command], apply: Callable[[Books], None]) -> Posted:
-        # Statements run on the event loop's own thread: a row takes microseconds, a change of thread takes more. Only the
-        # commit, which waits for the disk, runs apart.
+        # Statements run on the event loop's own thread: a row takes microseconds, a change of thread takes more. Only
+        # the commit, which waits for the disk, runs apart.
         driver = _Driver(self._raw())
         books = Books(now=self._now(), new_id=self._new_id)
         with _unavailable_on_failure(self._on_failed_sync):

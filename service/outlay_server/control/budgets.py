@@ -1,0 +1,294 @@
+"""Create, change and delete budgets: load, decide, write, in the transaction that the store opened."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, insert, select
+from sqlalchemy import update as sql_update
+
+from outlay_server.control.documents import budget_document
+from outlay_server.control.organization_row import (
+    append_audit_event,
+    ensure_etag,
+    ensure_manager,
+    locked_organization,
+    raise_version,
+)
+from outlay_server.control.origin import Origin
+from outlay_server.domain.alert import Alert, newly_crossed
+from outlay_server.domain.api_key import Scope
+from outlay_server.domain.audit import AuditAction
+from outlay_server.domain.budget import Budget
+from outlay_server.domain.errors import (
+    AlreadyExists,
+    LimitExceeded,
+    MissingScope,
+    NotFound,
+    OpenReservations,
+    ValidationFailed,
+    Violation,
+)
+from outlay_server.domain.gate import Gate
+from outlay_server.domain.instant import Instant
+from outlay_server.domain.limits import BUDGETS_PER_ORGANIZATION_MAX
+from outlay_server.domain.names import BudgetName
+from outlay_server.domain.settings import (
+    DEFAULT_BUDGETS,
+    BudgetSettings,
+    merged,
+    settings_of,
+    with_settings,
+)
+from outlay_server.domain.views import BudgetView
+from outlay_server.store import reads, rows, statements, tables
+from outlay_server.store.connection_driver import ConnectionDriver
+from outlay_server.store.contract import ControlTransaction
+
+
+def create(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_id: str,
+    budget_id: str,
+    settings: BudgetSettings,
+    *,
+    validate_only: bool = False,
+) -> BudgetView:
+    """Create a budget. It counts what its organization has spent in the cycle that runs, from before it was there too.
+
+    Raises `NotFound`, `AlreadyExists`, `LimitExceeded`, `MissingScope` (an allotment takes a platform key),
+    `ValidationFailed`.
+    """
+    organization = locked_organization(tx, organization_id)
+    name = str(BudgetName(organization_id, budget_id))
+    table = tables.budgets
+    of_organization = table.c.organization_key == organization.key
+    if tx.connection.execute(select(table.c.key).where(of_organization, table.c.id == budget_id)).first():
+        raise AlreadyExists(name)
+    count = tx.connection.execute(select(func.count()).select_from(table).where(of_organization)).scalar_one()
+    if count >= BUDGETS_PER_ORGANIZATION_MAX:
+        raise LimitExceeded("budgets in one organization", BUDGETS_PER_ORGANIZATION_MAX)
+    _ensure_may_set_allotment(origin, None, settings.allotment_micros)
+    budget = with_settings(_blank(organization_id, budget_id, tx.now), settings, tx.now)
+    view = _view(tx, organization.key, budget)
+    if validate_only:
+        return view
+    budget = write_new(tx, origin, organization.key, budget)
+    raise_version(tx, organization.key)
+    return _settled_view(tx, organization.key, budget)
+
+
+def write_new(tx: ControlTransaction, origin: Origin, organization_key: int, budget: Budget) -> Budget:
+    """Insert a budget and its audit event; returns it with the key that the store gave."""
+    values = rows.budget_to_values(budget, organization_key)
+    key = tx.connection.execute(insert(tables.budgets).values(values).returning(tables.budgets.c.key)).scalar_one()
+    name = str(BudgetName(budget.organization_id, budget.budget_id))
+    append_audit_event(
+        tx,
+        origin,
+        budget.organization_id,
+        AuditAction.BUDGET_CREATED,
+        name,
+        before=None,
+        after=budget_document(budget),
+    )
+    return replace(budget, key=key)
+
+
+def new_budget(organization_id: str, budget_id: str, settings: BudgetSettings, now: Instant) -> Budget:
+    """A budget that has not been written yet."""
+    return with_settings(_blank(organization_id, budget_id, now), settings, now)
+
+
+def update(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_id: str,
+    budget_id: str,
+    settings: BudgetSettings,
+    paths: AbstractSet[str],
+    *,
+    etag: str = "",
+    allow_missing: bool = False,
+    validate_only: bool = False,
+    gates: Mapping[str, bool] | None = None,
+    manager: str = "",
+    override_manager: bool = False,
+) -> BudgetView:
+    """Change the fields that `paths` names, and the organization's switches in `gates`, as one change.
+
+    What is the same afterwards is no change and leaves no trace. A limit set below what is spent alerts at once.
+    Raises `NotFound`, `EtagMismatch`, `ManagedElsewhere`, `MissingScope`, `ValidationFailed`.
+    """
+    organization = locked_organization(tx, organization_id)
+    found = _find(tx, organization.key, organization_id, budget_id)
+    if found is None:
+        if not allow_missing:
+            raise NotFound(str(BudgetName(organization_id, budget_id)))
+        base = DEFAULT_BUDGETS.get(budget_id, BudgetSettings(unit=settings.unit))
+        asked = merged(base, settings, paths)
+        return create(tx, origin, organization_id, budget_id, asked, validate_only=validate_only)
+    ensure_etag(etag, found.revision)
+    ensure_manager(found.managed_by, manager, override_manager)
+    changed = with_settings(found, merged(settings_of(found), settings, paths), tx.now)
+    _ensure_may_set_allotment(origin, found.allotment_micros, changed.allotment_micros)
+    old_gates = rows.load_gates(organization.gates)
+    new_gates = _switched(old_gates, gates or {})
+    if changed == found and new_gates == old_gates:
+        return _view(tx, organization.key, found)
+    changed = replace(changed, revision=found.revision + 1, update_time=tx.now)
+    if validate_only:
+        return _view(tx, organization.key, changed)
+    _write_change(tx, organization.key, found, changed)
+    if new_gates != old_gates:
+        table = tables.organizations
+        tx.connection.execute(
+            sql_update(table)
+            .where(table.c.key == organization.key)
+            .values(gates=rows.dump_gates(new_gates), revision=table.c.revision + 1, update_time=tx.now)
+        )
+    before, after = budget_document(found), budget_document(changed)
+    if new_gates != old_gates:
+        before["gates"] = {gate.gate_id: gate.enabled for gate in old_gates}
+        after["gates"] = {gate.gate_id: gate.enabled for gate in new_gates}
+    name = str(BudgetName(organization_id, budget_id))
+    append_audit_event(tx, origin, organization_id, AuditAction.BUDGET_UPDATED, name, before=before, after=after)
+    raise_version(tx, organization.key)
+    return _settled_view(tx, organization.key, changed)
+
+
+def delete(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_id: str,
+    budget_id: str,
+    *,
+    etag: str = "",
+    force: bool = False,
+    validate_only: bool = False,
+    manager: str = "",
+    override_manager: bool = False,
+) -> None:
+    """Delete a budget: its limits no longer bind. Records, alerts and the audit stay.
+
+    Raises `NotFound`, `EtagMismatch`, `ManagedElsewhere`, and `OpenReservations` unless `force`.
+    """
+    organization = locked_organization(tx, organization_id)
+    found = _find(tx, organization.key, organization_id, budget_id)
+    if found is None:
+        raise NotFound(str(BudgetName(organization_id, budget_id)))
+    ensure_etag(etag, found.revision)
+    ensure_manager(found.managed_by, manager, override_manager)
+    held = _view(tx, organization.key, found).counter.open_reservations
+    if held and not force:
+        raise OpenReservations(held)
+    if validate_only:
+        return
+    _forget_counters(tx, organization.key, found.key)
+    tx.connection.execute(sql_delete(tables.budgets).where(tables.budgets.c.key == found.key))
+    append_audit_event(
+        tx,
+        origin,
+        organization_id,
+        AuditAction.BUDGET_DELETED,
+        str(BudgetName(organization_id, budget_id)),
+        before=budget_document(found),
+        after=None,
+    )
+    raise_version(tx, organization.key)
+
+
+def _blank(organization_id: str, budget_id: str, now: Instant) -> Budget:
+    defaults = BudgetSettings(unit="")
+    return Budget(
+        key=0,
+        organization_id=organization_id,
+        budget_id=budget_id,
+        unit="",
+        display_name="",
+        selector=defaults.selector,
+        cycle=defaults.cycle,
+        budget_micros=None,
+        hard_cap_micros=None,
+        hard_cap_enabled=False,
+        allotment_micros=None,
+        alert_thresholds=None,
+        alerts_enabled=True,
+        enforcement=defaults.enforcement,
+        cap_override=None,
+        managed_by="",
+        revision=now,
+        create_time=now,
+        update_time=now,
+    )
+
+
+def _find(tx: ControlTransaction, organization_key: int, organization_id: str, budget_id: str) -> Budget | None:
+    table = tables.budgets
+    query = select(table).where(table.c.organization_key == organization_key, table.c.id == budget_id)
+    row = tx.connection.execute(query).one_or_none()
+    return None if row is None else rows.budget_from_row(row, organization_id)
+
+
+def _ensure_may_set_allotment(origin: Origin, old_micros: int | None, new_micros: int | None) -> None:
+    """An allotment is what the plan grants: an organization cannot grant itself more."""
+    if new_micros != old_micros and not origin.is_platform:
+        raise MissingScope(Scope.ADMIN.value)
+
+
+def _switched(gates: tuple[Gate, ...], switches: Mapping[str, bool]) -> tuple[Gate, ...]:
+    unknown = sorted(switches.keys() - {gate.gate_id for gate in gates})
+    if unknown:
+        raise ValidationFailed([Violation(f"gates.{gate_id}", "is no gate of the organization") for gate_id in unknown])
+    return tuple(replace(gate, enabled=switches.get(gate.gate_id, gate.enabled)) for gate in gates)
+
+
+def _write_change(tx: ControlTransaction, organization_key: int, old: Budget, new: Budget) -> None:
+    values = rows.budget_to_values(new, organization_key)
+    tx.connection.execute(sql_update(tables.budgets).where(tables.budgets.c.key == new.key).values(values))
+    if (old.selector, old.cycle) != (new.selector, new.cycle):
+        # It counts something else from now on; what that is the ledger knows.
+        _forget_counters(tx, organization_key, new.key)
+
+
+def _forget_counters(tx: ControlTransaction, organization_key: int, budget_key: int) -> None:
+    table = tables.counters
+    tx.connection.execute(
+        sql_delete(table).where(table.c.organization_key == organization_key, table.c.budget_key == budget_key)
+    )
+
+
+def _view(tx: ControlTransaction, organization_key: int, budget: Budget) -> BudgetView:
+    return reads.views_of(tx.connection, organization_key, [budget], tx.now)[0]
+
+
+def _settled_view(tx: ControlTransaction, organization_key: int, budget: Budget) -> BudgetView:
+    """The budget after a change, with the alerts written that its new limits have crossed."""
+    view = _view(tx, organization_key, budget)
+    crossed = newly_crossed(budget, view.counter, tx.now)
+    if not crossed:
+        return view
+    counter = reads.stored_counter(tx.connection, organization_key, budget, tx.now)
+    made = [
+        Alert(
+            alert_id=tx.new_id(),
+            organization_id=budget.organization_id,
+            budget_id=budget.budget_id,
+            budget_key=budget.key,
+            cycle_start=counter.window.start,
+            basis=basis,
+            threshold_percent=percent,
+            spent_micros=view.counter.spent_micros,
+            basis_micros=basis_micros,
+            create_time=tx.now,
+        )
+        for basis, percent, basis_micros in crossed
+    ]
+    counter.alerts_sent += tuple((alert.basis, alert.threshold_percent) for alert in made)
+    view.counter.alerts_sent = counter.alerts_sent
+    driver = ConnectionDriver(tx.connection)
+    driver.write(statements.INSERT_ALERTS, [rows.alert_to_row(alert, organization_key) for alert in made])
+    driver.write(statements.UPSERT_COUNTERS, [rows.counter_to_row(organization_key, counter, tx.now)])
+    return view

@@ -1,0 +1,54 @@
+"""Idempotency of control-plane requests, in the transaction of their effect; same table and rules as the ledger's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert
+
+from outlay_server.domain.books import StoredRequest
+from outlay_server.domain.errors import NotFound, RequestIdReused
+from outlay_server.domain.replay import first_difference
+from outlay_server.store import reads, rows, statements, tables
+from outlay_server.store.connection_driver import ConnectionDriver
+from outlay_server.store.contract import ControlTransaction
+
+
+def find(
+    tx: ControlTransaction, organization_id: str, request_id: str, method: str, content: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The first answer to this request, or None when it has had no effect yet.
+
+    Locks the organization, so that of two equal requests at once the later sees what the earlier did. An organization
+    that is not there, or not any more, has no earlier answers. Raises `RequestIdReused`.
+    """
+    try:
+        key = reads.organization_row(tx.connection, organization_id, lock=True).key
+    except NotFound:
+        return None
+    found = ConnectionDriver(tx.connection).fetch_by_key(statements.REQUESTS_BY_ID, [(key, request_id)])
+    if not found:
+        return None
+    stored = rows.request_from_row(found[0])
+    difference = first_difference(stored, method, content)
+    if difference is not None:
+        raise RequestIdReused(difference, request_id)
+    return dict(stored.answer)
+
+
+def remember(
+    tx: ControlTransaction,
+    organization_id: str,
+    request_id: str,
+    method: str,
+    content: Mapping[str, Any],
+    answer: Mapping[str, Any],
+) -> None:
+    """Keep the answer for `find`. Call it after the effect; an organization that the effect deleted keeps none."""
+    try:
+        key = reads.organization_row(tx.connection, organization_id).key
+    except NotFound:
+        return
+    request = StoredRequest(key, request_id, method, content, answer, tx.now)
+    names = [column.name for column in tables.requests.columns]
+    values = dict(zip(names, rows.request_to_row(request), strict=True))
+    tx.connection.execute(insert(tables.requests).values(values))
