@@ -1,0 +1,174 @@
+"""The two admissions: a check, and the extension of a reservation."""
+
+from dataclasses import replace
+
+from outlay_server.domain.books import Books, OrganizationState
+from outlay_server.domain.commands import (
+    CheckMode,
+    CheckOutcome,
+    CheckSpend,
+    CheckWarning,
+    ExtendOutcome,
+    ExtendReservation,
+    WarningType,
+)
+from outlay_server.domain.decision import Decision, DenialReason, Position, Verdict, decide, retry_time, verdicts
+from outlay_server.domain.errors import LimitExceeded, ReservationClosed
+from outlay_server.domain.holds import note_reservation, open_reservation
+from outlay_server.domain.instant import Instant
+from outlay_server.domain.limits import OPEN_RESERVATIONS_PER_BUDGET_MAX
+from outlay_server.domain.names import ReservationName
+from outlay_server.domain.records import new_record
+from outlay_server.domain.reservation import Reservation, ReservationState
+
+
+def check(books: Books, state: OrganizationState, command: CheckSpend) -> CheckOutcome:
+    """Decide, and hold or record what is admitted. A denial leaves nothing but a count of it.
+
+    Raises `LimitExceeded` where a budget holds as many reservations as it can.
+    """
+    positions = books.positions(state, command.unit, command.labels, books.now)
+    gate = state.matching(command.unit, command.labels).closed_gate
+    decision = decide(command.amount_micros, command.min_amount_micros, gate, positions)
+    asked = decision.granted_micros if decision.allowed else command.amount_micros
+    told = verdicts(asked, positions) if command.full_view or not decision.allowed else ()
+    if command.mode is CheckMode.CHECK_ONLY:
+        return _answer(books, state, command.amount_micros, decision, positions, told)
+    if not decision.allowed:
+        _count_denial(books, state, decision)
+        return _answer(books, state, command.amount_micros, decision, positions, told)
+    granted = decision.granted_micros
+    books.ensure_countable(positions, granted)
+    if command.mode is CheckMode.RECORD:
+        record_id = None
+        if granted > 0:
+            record = new_record(books, state, command, command.unit, granted, command.labels, books.now)
+            books.changes.new_records.append(record)
+            books.move(state, positions, spent=granted)
+            record_id = record.record_id
+        _count_shadow_denials(books, state, decision)
+        return _answer(books, state, command.amount_micros, decision, positions, told, record_id=record_id)
+    _ensure_room_for_reservation(positions)
+    reservation = _reserve(books, state, command, granted)
+    books.move(state, positions, reserved=granted, opened=1)
+    _count_shadow_denials(books, state, decision)
+    return _answer(books, state, command.amount_micros, decision, positions, told, reservation=reservation)
+
+
+def extend(books: Books, state: OrganizationState, command: ExtendReservation) -> ExtendOutcome:
+    """Hold more for a reservation, where that is admitted, and let it expire later; neither on a denial.
+
+    Raises `NotFound`, `ReservationClosed`, `LimitExceeded`.
+    """
+    reservation = open_reservation(books, state, command.reservation_id)
+    more = command.additional_micros
+    positions = books.positions(state, reservation.unit, reservation.labels, reservation.create_time)
+    if more > 0 and any(books.now >= position.counter.window.end for position in positions):
+        # More would be admitted against a cycle that is over, past the limits of the one that runs.
+        raise ReservationClosed(
+            str(ReservationName(state.organization_id, reservation.reservation_id)), "of a cycle that has ended"
+        )
+    gate = state.matching(reservation.unit, reservation.labels).closed_gate if more > 0 else None
+    decision = decide(more, None, gate, positions) if more > 0 else Decision(0)
+    if not decision.allowed:
+        _count_denial(books, state, decision)
+        return ExtendOutcome(
+            _answer(books, state, more, decision, positions, verdicts(more, positions)), replace(reservation)
+        )
+    books.ensure_countable(positions, more)
+    reservation.granted_micros += more
+    reservation.held_micros += more
+    reservation.expire_time = max(reservation.expire_time, Instant(books.now + command.reservation_ttl_micros))
+    note_reservation(books, state, reservation)
+    books.move(state, positions, reserved=more)
+    _count_shadow_denials(books, state, decision)
+    answer = _answer(books, state, more, decision, positions, (), reservation=reservation)
+    return ExtendOutcome(answer, replace(reservation))
+
+
+def _reserve(books: Books, state: OrganizationState, command: CheckSpend, granted_micros: int) -> Reservation:
+    reservation = Reservation(
+        reservation_id=books.new_id(),
+        organization_key=state.key,
+        unit=command.unit,
+        labels=command.labels,
+        granted_micros=granted_micros,
+        held_micros=granted_micros,
+        recorded_micros=0,
+        state=ReservationState.OPEN,
+        expiry_action=command.expiry_action,
+        create_time=books.now,
+        expire_time=Instant(books.now + command.reservation_ttl_micros),
+        close_time=None,
+        request_id=command.request_id,
+        api_key_id=command.api_key_id,
+    )
+    books.changes.new_reservations[(state.key, reservation.reservation_id)] = reservation
+    return reservation
+
+
+def _ensure_room_for_reservation(positions: tuple[Position, ...]) -> None:
+    for position in positions:
+        if position.counter.open_reservations >= OPEN_RESERVATIONS_PER_BUDGET_MAX:
+            raise LimitExceeded("open reservations of one budget", OPEN_RESERVATIONS_PER_BUDGET_MAX)
+
+
+def _count_denial(books: Books, state: OrganizationState, decision: Decision) -> None:
+    if decision.binding is not None:
+        decision.binding.counter.denied_count += 1
+        books.note_counter(state, decision.binding.counter)
+    _count_shadow_denials(books, state, decision)
+
+
+def _count_shadow_denials(books: Books, state: OrganizationState, decision: Decision) -> None:
+    for position, _ in decision.shadow:
+        position.counter.denied_count += 1
+        books.note_counter(state, position.counter)
+
+
+def _answer(
+    books: Books,
+    state: OrganizationState,
+    amount_micros: int,
+    decision: Decision,
+    positions: tuple[Position, ...],
+    told: tuple[Verdict, ...],
+    *,
+    reservation: Reservation | None = None,
+    record_id: str | None = None,
+) -> CheckOutcome:
+    """Put a decision into the caller's words. Warnings tell of the budgets as they stand afterwards."""
+    binding = decision.binding
+    if decision.reason is DenialReason.HELD_BY_RESERVATIONS and binding is not None:
+        books.expiries_wanted[(state.key, binding.budget.budget_id)] = (binding.budget, binding.counter.window)
+    affordable = decision.affordable_micros
+    short = 0 if decision.allowed else amount_micros - min(affordable or 0, amount_micros)
+    return CheckOutcome(
+        allowed=decision.allowed,
+        reason=decision.reason,
+        granted_micros=decision.granted_micros,
+        reservation_id=reservation.reservation_id if reservation else None,
+        record_id=record_id,
+        expire_time=reservation.expire_time if reservation else None,
+        binding_budget_id=binding.budget.budget_id if binding else None,
+        shortfall_micros=short,
+        affordable_micros=affordable,
+        retryable=decision.reason is DenialReason.HELD_BY_RESERVATIONS,
+        retry_time=None if decision.allowed else retry_time(decision, books.now, None),
+        gate_id=decision.gate.gate_id if decision.gate else None,
+        verdicts=told,
+        warnings=_warnings(decision, positions),
+    )
+
+
+def _warnings(decision: Decision, positions: tuple[Position, ...]) -> tuple[CheckWarning, ...]:
+    found = [
+        CheckWarning(WarningType.SHADOW_DENIAL, position.budget.budget_id, reason)
+        for position, reason in decision.shadow
+    ]
+    if decision.allowed:
+        for position in positions:
+            soft, counter = position.budget.budget_micros, position.counter
+            if soft is not None and counter.spent_micros + counter.reserved_micros > soft:
+                found.append(CheckWarning(WarningType.SOFT_BUDGET_PASSED, position.budget.budget_id, None))
+    return tuple(found)
