@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from outlay_server.domain.alert import Alert
@@ -18,13 +19,23 @@ from outlay_server.domain.spend import RecordKind, SpendRecord
 
 Row = Sequence[Any]
 
-
-def dump(value: object) -> str:
-    """Compact JSON; the spelling that every JSON column uses."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+LABEL_SETS_REMEMBERED = 4_096
+"""Distinct sets of labels whose JSON is kept at hand."""
 
 
+dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""Compact JSON; the spelling that every JSON column uses."""
+
+
+@lru_cache(LABEL_SETS_REMEMBERED)
+def dump_labels(labels: CanonicalLabels) -> str:
+    """Labels as a JSON list of pairs; callers send the same few sets again and again."""
+    return dump(labels)
+
+
+@lru_cache(LABEL_SETS_REMEMBERED)
 def load_labels(text: str) -> CanonicalLabels:
+    """The inverse of `dump_labels`."""
     return tuple((key, value) for key, value in json.loads(text)) if text != "[]" else ()
 
 
@@ -161,7 +172,7 @@ def reservation_to_row(reservation: Reservation) -> Row:
         reservation.organization_key,
         reservation.reservation_id,
         reservation.unit,
-        dump(reservation.labels),
+        dump_labels(reservation.labels),
         reservation.granted_micros,
         reservation.held_micros,
         reservation.recorded_micros,
@@ -205,7 +216,7 @@ def record_to_row(record: SpendRecord) -> Row:
         record.kind.value,
         record.unit,
         record.amount_micros,
-        dump(record.labels),
+        dump_labels(record.labels),
         record.reservation_id,
         record.refunded_record_id,
         record.overrun_micros,
