@@ -176,7 +176,7 @@ class PostgresStore:
             async with self._sqlalchemy().connect() as connection:
                 return await connection.run_sync(work)
 
-        return await self._repeated(once)
+        return await self._repeated(once, after_disconnect=True)
 
     async def now(self) -> Instant:
         now = await self.read(lambda connection: connection.execute(text(f"SELECT {_CLOCK}")).scalar_one())
@@ -192,8 +192,11 @@ class PostgresStore:
             raise StorageUnavailable
         return self._engine
 
-    async def _repeated(self, once: Callable[[], Awaitable[R]]) -> R:
+    async def _repeated(self, once: Callable[[], Awaitable[R]], *, after_disconnect: bool = False) -> R:
         """Run a whole transaction, again where the database asks for it; every other failure is `StorageUnavailable`.
+
+        `after_disconnect` also repeats, once, what met a pooled connection that had died: only a read may be, because
+        of a write nobody knows whether it was committed.
 
         Drivers have been seen to raise outside their documented classes when the server dies, so whatever is neither
         ours nor a broken invariant of ours counts as the store's failure, and the connection is not trusted again.
@@ -207,6 +210,8 @@ class PostgresStore:
                 code = _sqlstate(error)
                 if code in REPEATABLE and attempt < ATTEMPTS:
                     await asyncio.sleep(random.uniform(0, 0.002 * 2**attempt))  # noqa: S311
+                    continue
+                if after_disconnect and attempt == 1 and isinstance(error, DBAPIError) and error.connection_invalidated:
                     continue
                 logger.warning("the database failed", extra={"sqlstate": code, "error": type(error).__name__})
                 await self._drop_connection()
