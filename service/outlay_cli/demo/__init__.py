@@ -1,0 +1,1 @@
+"""`outlay demo`: a live server, metered work against a cap, a crash, and the books."""

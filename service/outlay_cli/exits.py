@@ -1,0 +1,20 @@
+"""Exit codes, which scripts and CI branch on."""
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What `outlay` exits with; the same in every command."""
+
+    DONE = 0
+    """Done, or allowed."""
+    ERROR = 1
+    """It failed, was refused, or what was verified does not agree."""
+    CHANGES = 2
+    """There are differences, where the command was asked to say so by its exit code."""
+    PARTIAL = 3
+    """Not everything that was asked for was granted: `outlay spend check` was denied."""
+    USAGE = 64
+    """The command line is wrong (EX_USAGE of sysexits.h); nothing was done. Not click's 2, which means changes here."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells report it."""
