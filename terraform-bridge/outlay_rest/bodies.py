@@ -1,0 +1,58 @@
+"""The body of a request: its size, its type, and the one strict JSON document in it."""
+
+from starlette.requests import Request
+
+from outlay_rest.problems import Violation, invalid, too_large, wrong_content_type
+from outlay_rest.strict_json import Json, NotJson, parse
+
+_JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Return the body, never holding more than `limit_bytes` of it. Raises `Refused` (413)."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > limit_bytes):
+        raise too_large(limit_bytes)
+    chunks: list[bytes] = []
+    size_bytes = 0
+    async for chunk in request.stream():
+        size_bytes += len(chunk)
+        if size_bytes > limit_bytes:
+            raise too_large(limit_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def check_content_type(request: Request) -> None:
+    """Raise `Refused` (415) unless the body is declared as JSON in UTF-8, or not declared at all."""
+    given = request.headers.getlist("content-type")
+    if not given:
+        return
+    media_type, _, parameters = given[0].partition(";")
+    charset = parameters.replace(" ", "").lower()
+    if len(given) > 1 or media_type.strip().lower() not in _JSON_TYPES:
+        raise wrong_content_type()
+    if charset and charset not in ("charset=utf-8", 'charset="utf-8"'):
+        raise wrong_content_type()
+
+
+async def read_document(request: Request, limit_bytes: int, *, required: bool, allowed: bool) -> Json:
+    """Return the JSON object or other document of the body, and None where there is no body.
+
+    Raises `Refused`: for a body that is missing and `required`, that is there and not `allowed`, and that is not JSON.
+    """
+    body = await read_body(request, limit_bytes)
+    if not body:
+        if required:
+            raise invalid([Violation("", "a JSON body is needed")])
+        return None
+    if not allowed:
+        raise invalid([Violation("", "this request takes no body")])
+    check_content_type(request)
+    try:
+        document = parse(body)
+    except NotJson as error:
+        raise invalid([Violation("", f"the body {error}")]) from None
+    if document is None:
+        raise invalid([Violation("", "the body must be a JSON object")])
+    return document
