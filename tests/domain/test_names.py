@@ -38,7 +38,6 @@ def test_a_budget_name_is_read_back_as_it_was_written(organization_id: str, budg
         (AlertName, "alerts"),
         (AuditEventName, "auditEvents"),
         (ApiKeyName, "apiKeys"),
-        (WebhookEndpointName, "webhookEndpoints"),
     ],
 )
 def test_names_with_ids_of_ours_hold_a_uuid(kind: type[ReservationName], collection: str) -> None:
@@ -49,6 +48,13 @@ def test_names_with_ids_of_ours_hold_a_uuid(kind: type[ReservationName], collect
     assert (parsed.organization_id, parsed.resource_id, str(parsed)) == ("acme", UUID, name)
     for malformed in (name.upper(), name + "/", name + "\n", name[:-1], f"organizations/acme/{collection}/{'-' * 36}"):
         assert kind.parse(malformed) is None
+
+
+def test_a_webhook_endpoint_has_an_id_that_its_caller_chose() -> None:
+    """It is kept as code, so its name must be known before it exists."""
+    parsed = WebhookEndpointName.parse("organizations/acme/webhookEndpoints/on-call")
+    assert parsed == WebhookEndpointName("acme", "on-call")
+    assert WebhookEndpointName.parse("organizations/acme/webhookEndpoints/On-Call") is None
 
 
 def test_a_name_of_one_kind_is_none_of_another() -> None:

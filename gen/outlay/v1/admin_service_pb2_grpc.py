@@ -134,7 +134,8 @@ class AdminServiceServicer(object):
     def GetOrganization(self, request, context):
         """One organization.
 
-        Scope: `admin`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+        Scope: `admin`; a key with `control:read` or `budgets:read` reads its own organization. Errors: NOT_FOUND. When
+        unreachable: show the last answer with its age.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

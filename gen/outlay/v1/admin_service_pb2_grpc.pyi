@@ -44,7 +44,8 @@ class AdminServiceStub:
     GetOrganization: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetOrganizationRequest, _organization_pb2.Organization]
     """One organization.
 
-    Scope: `admin`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+    Scope: `admin`; a key with `control:read` or `budgets:read` reads its own organization. Errors: NOT_FOUND. When
+    unreachable: show the last answer with its age.
     """
     ListOrganizations: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListOrganizationsRequest, _admin_service_pb2.ListOrganizationsResponse]
     """All organizations, ordered by id. Deleted ones are not among them.
@@ -147,7 +148,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetOrganization: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetOrganizationRequest, _organization_pb2.Organization]  # type: ignore[assignment]
     """One organization.
 
-    Scope: `admin`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+    Scope: `admin`; a key with `control:read` or `budgets:read` reads its own organization. Errors: NOT_FOUND. When
+    unreachable: show the last answer with its age.
     """
     ListOrganizations: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListOrganizationsRequest, _admin_service_pb2.ListOrganizationsResponse]  # type: ignore[assignment]
     """All organizations, ordered by id. Deleted ones are not among them.
@@ -253,7 +255,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_organization_pb2.Organization, _abc.Awaitable[_organization_pb2.Organization]]:
         """One organization.
 
-        Scope: `admin`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+        Scope: `admin`; a key with `control:read` or `budgets:read` reads its own organization. Errors: NOT_FOUND. When
+        unreachable: show the last answer with its age.
         """
 
     @_abc_1.abstractmethod

@@ -666,7 +666,7 @@ Global___CheckSpendResponse: _TypeAlias = CheckSpendResponse  # noqa: Y015
 
 @_typing.final
 class BudgetVerdict(_message.Message):
-    """What one budget said to a check. The amounts are those after the answer: what was granted is in them."""
+    """What one budget said to a check. The amounts are those that it was said from: what was granted is not in them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

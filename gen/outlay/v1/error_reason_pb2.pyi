@@ -57,7 +57,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RESERVATION_CLOSED: _ErrorReason.ValueType  # 9
     """FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released,
     or it is settled and takes no further record.
-    Metadata: `reservation`, `state`.
+    Metadata: `resource`, `state`.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 10
     """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A
@@ -132,7 +132,7 @@ Metadata: `request_id`, `field` (the first field that differs).
 ERROR_REASON_RESERVATION_CLOSED: ErrorReason.ValueType  # 9
 """FAILED_PRECONDITION, HTTP 400. The reservation is settled, released or expired and cannot be extended or released,
 or it is settled and takes no further record.
-Metadata: `reservation`, `state`.
+Metadata: `resource`, `state`.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 10
 """UNAVAILABLE, HTTP 503 with `Retry-After`. More calls than the server can answer in time; nothing was changed. A

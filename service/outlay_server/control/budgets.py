@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
 
-from outlay_server.control.documents import budget_document
+from outlay_server.control.documents import Document, budget_document
 from outlay_server.control.organization_row import (
     append_audit_event,
     ensure_etag,
@@ -19,8 +20,8 @@ from outlay_server.control.organization_row import (
 from outlay_server.control.origin import Origin
 from outlay_server.domain.alert import Alert, newly_crossed
 from outlay_server.domain.api_key import Scope
-from outlay_server.domain.audit import AuditAction
-from outlay_server.domain.budget import Budget
+from outlay_server.domain.audit import AuditAction, JsonValue
+from outlay_server.domain.budget import Budget, Enforcement
 from outlay_server.domain.errors import (
     AlreadyExists,
     LimitExceeded,
@@ -55,8 +56,11 @@ def create(
     settings: BudgetSettings,
     *,
     validate_only: bool = False,
+    gates: Mapping[str, bool] | None = None,
 ) -> BudgetView:
-    """Create a budget. It counts what its organization has spent in the cycle that runs, from before it was there too.
+    """Create a budget, and flip the switches in `gates` with it.
+
+    It counts what its organization has spent in the cycle that runs, from before it was there too.
 
     Raises `NotFound`, `AlreadyExists`, `LimitExceeded`, `MissingScope` (an allotment takes a platform key),
     `ValidationFailed`.
@@ -72,15 +76,27 @@ def create(
         raise LimitExceeded("budgets in one organization", BUDGETS_PER_ORGANIZATION_MAX)
     _ensure_may_set_allotment(origin, None, settings.allotment_micros)
     budget = with_settings(_blank(organization_id, budget_id, tx.now), settings, tx.now)
-    view = _view(tx, organization.key, budget)
+    flip = _flip(organization, gates or {})
     if validate_only:
-        return view
-    budget = write_new(tx, origin, organization.key, budget)
+        return _view(tx, organization.key, budget)
+    _write_flip(tx, organization.key, flip)
+    budget = write_new(tx, origin, organization.key, budget, flip)
     raise_version(tx, organization.key)
     return _settled_view(tx, organization.key, budget)
 
 
-def write_new(tx: ControlTransaction, origin: Origin, organization_key: int, budget: Budget) -> Budget:
+@dataclass(frozen=True, slots=True)
+class _Flip:
+    """The organization's gates as they are to be, and the switches as the audit shows them."""
+
+    gates: tuple[Gate, ...]
+    before: Document
+    after: Document
+
+
+def write_new(
+    tx: ControlTransaction, origin: Origin, organization_key: int, budget: Budget, flip: _Flip | None = None
+) -> Budget:
     """Insert a budget and its audit event; returns it with the key that the store gave."""
     values = rows.budget_to_values(budget, organization_key)
     key = tx.connection.execute(insert(tables.budgets).values(values).returning(tables.budgets.c.key)).scalar_one()
@@ -91,8 +107,8 @@ def write_new(tx: ControlTransaction, origin: Origin, organization_key: int, bud
         budget.organization_id,
         AuditAction.BUDGET_CREATED,
         name,
-        before=None,
-        after=budget_document(budget),
+        before=flip.before if flip else None,
+        after=budget_document(budget) | (flip.after if flip else {}),
     )
     return replace(budget, key=key)
 
@@ -129,32 +145,29 @@ def update(
             raise NotFound(str(BudgetName(organization_id, budget_id)))
         base = DEFAULT_BUDGETS.get(budget_id, BudgetSettings(unit=settings.unit))
         asked = merged(base, settings, paths)
-        return create(tx, origin, organization_id, budget_id, asked, validate_only=validate_only)
+        return create(tx, origin, organization_id, budget_id, asked, validate_only=validate_only, gates=gates)
     ensure_etag(etag, found.revision)
     ensure_manager(found.managed_by, manager, override_manager)
     changed = with_settings(found, merged(settings_of(found), settings, paths), tx.now)
     _ensure_may_set_allotment(origin, found.allotment_micros, changed.allotment_micros)
-    old_gates = rows.load_gates(organization.gates)
-    new_gates = _switched(old_gates, gates or {})
-    if changed == found and new_gates == old_gates:
+    _ensure_allotment_still_binds(origin, found, changed)
+    flip = _flip(organization, gates or {})
+    if changed == found and flip is None:
         return _view(tx, organization.key, found)
     changed = replace(changed, revision=found.revision + 1, update_time=tx.now)
     if validate_only:
         return _view(tx, organization.key, changed)
     _write_change(tx, organization.key, found, changed)
-    if new_gates != old_gates:
-        table = tables.organizations
-        tx.connection.execute(
-            sql_update(table)
-            .where(table.c.key == organization.key)
-            .values(gates=rows.dump_gates(new_gates), revision=table.c.revision + 1, update_time=tx.now)
-        )
-    before, after = budget_document(found), budget_document(changed)
-    if new_gates != old_gates:
-        before["gates"] = {gate.gate_id: gate.enabled for gate in old_gates}
-        after["gates"] = {gate.gate_id: gate.enabled for gate in new_gates}
-    name = str(BudgetName(organization_id, budget_id))
-    append_audit_event(tx, origin, organization_id, AuditAction.BUDGET_UPDATED, name, before=before, after=after)
+    _write_flip(tx, organization.key, flip)
+    append_audit_event(
+        tx,
+        origin,
+        organization_id,
+        AuditAction.BUDGET_UPDATED,
+        str(BudgetName(organization_id, budget_id)),
+        before=budget_document(found) | (flip.before if flip else {}),
+        after=budget_document(changed) | (flip.after if flip else {}),
+    )
     raise_version(tx, organization.key)
     return _settled_view(tx, organization.key, changed)
 
@@ -181,6 +194,7 @@ def delete(
         raise NotFound(str(BudgetName(organization_id, budget_id)))
     ensure_etag(etag, found.revision)
     ensure_manager(found.managed_by, manager, override_manager)
+    _ensure_may_set_allotment(origin, found.allotment_micros, None)
     held = _view(tx, organization.key, found).counter.open_reservations
     if held and not force:
         raise OpenReservations(held)
@@ -238,11 +252,40 @@ def _ensure_may_set_allotment(origin: Origin, old_micros: int | None, new_micros
         raise MissingScope(Scope.ADMIN.value)
 
 
-def _switched(gates: tuple[Gate, ...], switches: Mapping[str, bool]) -> tuple[Gate, ...]:
+def _ensure_allotment_still_binds(origin: Origin, old: Budget, new: Budget) -> None:
+    """Nor can it get round one, by counting other spend, other cycles, or without blocking."""
+    if old.allotment_micros is None or origin.is_platform:
+        return
+    no_longer_blocks = new.enforcement is Enforcement.SHADOW and old.enforcement is not Enforcement.SHADOW
+    if no_longer_blocks or (old.selector, old.cycle) != (new.selector, new.cycle):
+        raise MissingScope(Scope.ADMIN.value)
+
+
+def _flip(organization: Row[Any], switches: Mapping[str, bool]) -> _Flip | None:
+    """What becomes of the organization's gates, or None where they stay as they are."""
+    gates = rows.load_gates(organization.gates)
     unknown = sorted(switches.keys() - {gate.gate_id for gate in gates})
     if unknown:
         raise ValidationFailed([Violation(f"gates.{gate_id}", "is no gate of the organization") for gate_id in unknown])
-    return tuple(replace(gate, enabled=switches.get(gate.gate_id, gate.enabled)) for gate in gates)
+    flipped = tuple(replace(gate, enabled=switches.get(gate.gate_id, gate.enabled)) for gate in gates)
+    if flipped == gates:
+        return None
+    return _Flip(flipped, {"gates": _switches(gates)}, {"gates": _switches(flipped)})
+
+
+def _switches(gates: tuple[Gate, ...]) -> JsonValue:
+    return {gate.gate_id: gate.enabled for gate in gates}
+
+
+def _write_flip(tx: ControlTransaction, organization_key: int, flip: _Flip | None) -> None:
+    if flip is None:
+        return
+    table = tables.organizations
+    tx.connection.execute(
+        sql_update(table)
+        .where(table.c.key == organization_key)
+        .values(gates=rows.dump_gates(flip.gates), revision=table.c.revision + 1, update_time=tx.now)
+    )
 
 
 def _write_change(tx: ControlTransaction, organization_key: int, old: Budget, new: Budget) -> None:

@@ -19,6 +19,7 @@ Document = Mapping[str, JsonValue]
 def locked_organization(tx: ControlTransaction, organization_id: str) -> Row[Any]:
     """The organization's row, which no other change and no decision of the ledger can pass until this one is done."""
     row = organization_row(tx.connection, organization_id, lock=True)
+    tx.has_waited()
     tx.changed_organizations.add(organization_id)
     return row
 

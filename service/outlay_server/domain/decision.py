@@ -50,6 +50,7 @@ class Verdict:
     limit_micros: int | None
     spent_micros: int
     reserved_micros: int
+    cycle_end: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ def verdicts(amount_micros: int, positions: Sequence[Position]) -> tuple[Verdict
             limit_micros=position.limits.limit_micros,
             spent_micros=position.counter.spent_micros,
             reserved_micros=position.counter.reserved_micros,
+            cycle_end=position.counter.window.end,
         )
         for position in positions
     )

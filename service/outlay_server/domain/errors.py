@@ -37,19 +37,23 @@ class ErrorReason(enum.Enum):
     INTERNAL = "INTERNAL"
 
 
-def echo(text: str) -> str:
-    """Return a caller's input quoted for an error message: at most 64 characters of it, escaped to printable ASCII.
+def escaped(text: str) -> str:
+    """Return a caller's input for a program to compare: at most 64 characters of it, escaped to printable ASCII.
 
     Escaping keeps control characters, bidirectional marks and lone surrogates out of logs, terminals and trailers.
     """
-    shown = text[:ECHO_MAX_LENGTH]
-    escaped = shown.encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    return f'"{escaped}"…' if len(text) > ECHO_MAX_LENGTH else f'"{escaped}"'
+    return text[:ECHO_MAX_LENGTH].encode("unicode_escape").decode("ascii")
+
+
+def echo(text: str) -> str:
+    """Return a caller's input for people to read: `escaped`, in quotation marks."""
+    quoted = escaped(text).replace('"', '\\"')
+    return f'"{quoted}"…' if len(text) > ECHO_MAX_LENGTH else f'"{quoted}"'
 
 
 def _resource(name: str) -> str:
     """Return a resource name whole when it is well-formed, and otherwise as `echo` would show it."""
-    return name if _RESOURCE_NAME.fullmatch(name) else echo(name)
+    return name if _RESOURCE_NAME.fullmatch(name) else escaped(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ class ManagedElsewhere(OutlayError):
     def __init__(self, manager: str) -> None:
         super().__init__(
             f"This resource is managed by {echo(manager)}. Change it there, or force the change.",
-            {"managed_by": echo(manager)},
+            {"managed_by": escaped(manager)},
         )
         self.manager = manager
 
@@ -160,7 +164,7 @@ class RequestIdReused(OutlayError):
     def __init__(self, field: str, request_id: str) -> None:
         super().__init__(
             f"request_id {echo(request_id)} was used before with another {field}. Use a new id for a new request.",
-            {"field": field, "request_id": echo(request_id)},
+            {"field": field, "request_id": escaped(request_id)},
         )
         self.field = field
         self.request_id = request_id

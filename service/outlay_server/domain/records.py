@@ -45,12 +45,12 @@ def _settle(books: Books, state: OrganizationState, command: RecordSpend, reserv
     charged = books.positions(state, reservation.unit, labels, reservation.create_time)
     books.ensure_countable(charged, command.amount_micros)
 
-    unspent = max(0, reservation.granted_micros - reservation.recorded_micros)
     is_late = reservation.state is not ReservationState.OPEN
+    left = max(0, reservation.granted_micros - reservation.recorded_micros) if is_late else reservation.held_micros
     record = replace(
         new_record(books, state, command, reservation.unit, command.amount_micros, labels, reservation.create_time),
         reservation_id=reservation_id,
-        overrun_micros=max(0, command.amount_micros - unspent),
+        overrun_micros=max(0, command.amount_micros - left),
         late=is_late,
         usage_time=command.usage_time or books.now,
     )

@@ -186,6 +186,7 @@ def _check_to_json(outcome: CheckOutcome) -> dict[str, Any]:
                 verdict.limit_micros,
                 verdict.spent_micros,
                 verdict.reserved_micros,
+                verdict.cycle_end,
             ]
             for verdict in outcome.verdicts
         ]
@@ -213,8 +214,8 @@ def _check_from_json(answer: Json) -> CheckOutcome:
         retry_time=None,
         gate_id=None,
         verdicts=tuple(
-            Verdict(budget_id, Enforcement(enforcement), _reason(reason), limit, spent, reserved)
-            for budget_id, enforcement, reason, limit, spent, reserved in answer.get("verdicts", ())
+            Verdict(budget_id, Enforcement(enforcement), _reason(reason), limit, spent, reserved, Instant(cycle_end))
+            for budget_id, enforcement, reason, limit, spent, reserved, cycle_end in answer.get("verdicts", ())
         ),
         warnings=tuple(
             CheckWarning(WarningType(kind), budget_id, _reason(reason))

@@ -33,12 +33,21 @@ class ControlTransaction:
     """One control-plane change under way: an open transaction that commits when the work returns."""
 
     connection: Connection
-    now: Instant
-    """Decision time; never earlier than that of any change before."""
+    clock: Callable[[], Instant]
+    """Decision time, which never goes back."""
     new_id: Callable[[], str]
     """Makes ids that sort by time (UUIDv7)."""
     changed_organizations: set[str] = field(default_factory=set)
     """Ids of those whose settings this change writes, so that nothing is decided by the old ones."""
+    now: Instant = field(init=False)
+    """When this change is decided."""
+
+    def __post_init__(self) -> None:
+        self.now = self.clock()
+
+    def has_waited(self) -> None:
+        """Tell the time anew: a lock was waited for, and what its holder did happened before this change."""
+        self.now = self.clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class Store(Protocol):
         """Decision time as of now."""
 
     async def ping(self) -> None:
-        """Raise `StorageUnavailable` unless the store can be written to now."""
+        """Raise `StorageUnavailable` unless the store answers."""
 
 
 class StoreUnusable(Exception):

@@ -45,10 +45,12 @@ STATEMENT_TIMEOUT_SECONDS = 10.0
 REPEATABLE = ("40001", "40P01")
 """serialization_failure, deadlock_detected: nothing happened, the same transaction may succeed."""
 
+UNIQUE_VIOLATION = "23505"
+"""Two changes made the same thing at once: the later one, repeated, finds it and says so."""
+
 _CLOCK = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 _LOCK_ORGANIZATIONS = (
-    f"SELECT id, version, {_CLOCK} FROM organizations WHERE id = ANY($1::text[]) AND delete_time IS NULL "
-    'ORDER BY "key" FOR UPDATE'
+    'SELECT id, version FROM organizations WHERE id = ANY($1::text[]) AND delete_time IS NULL ORDER BY "key" FOR UPDATE'
 )
 _LATEST = "SELECT MAX(update_time) FROM counters"
 
@@ -119,18 +121,25 @@ class PostgresStore:
         await transaction.start()
         try:
             posted: Posted = await greenlet_spawn(self._run_batch, _Driver(connection), commands, apply)
-        except BaseException:
-            await asyncio.shield(transaction.rollback())
+            await transaction.commit()
+        except (OutlayError, AssertionError):
+            await transaction.rollback()
             raise
-        await transaction.commit()
+        except BaseException as error:
+            if _sqlstate(error) in REPEATABLE:
+                await transaction.rollback()
+            else:
+                await self._drop_connection()
+            raise
         return posted
 
     def _run_batch(self, driver: "_Driver", commands: Sequence[Command], apply: Callable[[Books], None]) -> Posted:
         wanted = sorted({command.organization_id for command in commands})
         locked = driver.fetch(_LOCK_ORGANIZATIONS, wanted)
-        now = max((row[2] for row in locked), default=0) or driver.fetch(f"SELECT {_CLOCK}")[0][0]
+        # After the wait for the locks, or this batch would be decided before the one that held them.
+        now = driver.fetch(f"SELECT {_CLOCK}")[0][0]
         books = Books(now=self._clock.advance_to(Instant(now)), new_id=self._new_id)
-        for organization_id, version, _ in locked:
+        for organization_id, version in locked:
             state = self._states.get(organization_id)
             if state is None or state.version != version:
                 state = load_state(driver, organization_id)
@@ -164,12 +173,11 @@ class PostgresStore:
     async def change(self, work: Callable[[ControlTransaction], R]) -> R:
         async def once() -> R:
             async with self._sqlalchemy().begin() as connection:
-                now = (await connection.execute(text(f"SELECT {_CLOCK}"))).scalar_one()
                 return await connection.run_sync(
-                    lambda sync: work(ControlTransaction(sync, self._clock.advance_to(Instant(now)), self._new_id))
+                    lambda sync: work(ControlTransaction(sync, lambda: self._told_by(sync), self._new_id))
                 )
 
-        return await self._repeated(once)
+        return await self._repeated(once, again_on=(*REPEATABLE, UNIQUE_VIOLATION))
 
     async def read(self, work: Callable[[Connection], R]) -> R:
         async def once() -> R:
@@ -187,19 +195,28 @@ class PostgresStore:
 
     # Helpers
 
+    def _told_by(self, connection: Connection) -> Instant:
+        return self._clock.advance_to(Instant(connection.execute(text(f"SELECT {_CLOCK}")).scalar_one()))
+
     def _sqlalchemy(self) -> AsyncEngine:
         if self._engine is None:
             raise StorageUnavailable
         return self._engine
 
-    async def _repeated(self, once: Callable[[], Awaitable[R]], *, after_disconnect: bool = False) -> R:
+    async def _repeated(
+        self,
+        once: Callable[[], Awaitable[R]],
+        *,
+        again_on: Sequence[str] = REPEATABLE,
+        after_disconnect: bool = False,
+    ) -> R:
         """Run a whole transaction, again where the database asks for it; every other failure is `StorageUnavailable`.
 
         `after_disconnect` also repeats, once, what met a pooled connection that had died: only a read may be, because
         of a write nobody knows whether it was committed.
 
         Drivers have been seen to raise outside their documented classes when the server dies, so whatever is neither
-        ours nor a broken invariant of ours counts as the store's failure, and the connection is not trusted again.
+        ours nor a broken invariant of ours counts as the store's failure.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -208,13 +225,12 @@ class PostgresStore:
                 raise
             except Exception as error:
                 code = _sqlstate(error)
-                if code in REPEATABLE and attempt < ATTEMPTS:
+                if code in again_on and attempt < ATTEMPTS:
                     await asyncio.sleep(random.uniform(0, 0.002 * 2**attempt))  # noqa: S311
                     continue
                 if after_disconnect and attempt == 1 and isinstance(error, DBAPIError) and error.connection_invalidated:
                     continue
                 logger.warning("the database failed", extra={"sqlstate": code, "error": type(error).__name__})
-                await self._drop_connection()
                 raise StorageUnavailable from error
         raise AssertionError("the last attempt returns or raises")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -89,7 +90,9 @@ class SqliteStore:
                 f"{self._path} cannot be opened as a ledger ({error}). Restore it from a backup."
             ) from error
         self._readers = create_async_engine(
-            f"sqlite+aiosqlite:///file:{self._path.resolve()}?mode=ro&uri=true", pool_size=READERS, max_overflow=0
+            f"sqlite+aiosqlite:///file:{quote(str(self._path.resolve()))}?mode=ro&uri=true",
+            pool_size=READERS,
+            max_overflow=0,
         )
         logger.info("ledger opened", extra={"path": str(self._path), "sqlite_version": sqlite3.sqlite_version})
 
@@ -170,7 +173,11 @@ class SqliteStore:
                 raise
             await self._forget()
             return Posted(books, {})
-        self._note_expiries(driver, books)
+        try:
+            self._note_expiries(driver, books)
+        except sqlite3.Error:
+            # The batch is on disk; only what is remembered of it is not to be trusted.
+            self._states.clear()
         return Posted(books, expiries)
 
     def _state(self, driver: "_Driver", organization_id: str) -> OrganizationState | None:
@@ -211,7 +218,7 @@ class SqliteStore:
 
         def run() -> R:
             with self._sqlalchemy().begin() as connection:
-                return work(ControlTransaction(connection, self._now(), self._new_id, changed))
+                return work(ControlTransaction(connection, self._now, self._new_id, changed))
 
         async with self._write_lock:
             with _unavailable_on_failure(self._on_failed_sync):

@@ -101,15 +101,23 @@ def _refunds(connection: Connection, organization: Row[Any], report: Verificatio
 
 
 def _reservations(connection: Connection, organization: Row[Any], report: Verification) -> Iterator[Disagreement]:
-    table = tables.reservations
+    table, records = tables.reservations, tables.spend_records
+    drawn = (
+        select(records.c.reservation_id, func.sum(records.c.amount_micros - records.c.overrun_micros))
+        .join(
+            table, (table.c.organization_key == records.c.organization_key) & (table.c.id == records.c.reservation_id)
+        )
+        .where(records.c.organization_key == organization.key, table.c.state == ReservationState.OPEN.value)
+        .group_by(records.c.reservation_id)
+    )
+    drawn_micros = {row[0]: int(row[1]) for row in connection.execute(drawn)}
     query = select(table).where(table.c.organization_key == organization.key).order_by(table.c.id)
     for row in connection.execute(query):
         reservation = rows.reservation_from_row(row)
+        expected = 0
         if reservation.state is ReservationState.OPEN:
             report.open_reservations += 1
-            expected = max(0, reservation.granted_micros - reservation.recorded_micros)
-        else:
-            expected = 0
+            expected = reservation.granted_micros - drawn_micros.get(reservation.reservation_id, 0)
         if reservation.held_micros != expected:
             where = f"reservations: {reservation.reservation_id}, held_micros"
             yield Disagreement(organization.id, where, str(reservation.held_micros), str(expected))
