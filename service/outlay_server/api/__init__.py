@@ -1,1 +1,1 @@
-"""The gRPC edge: parses the wire into domain values, answers, and maps every error."""
+"""The gRPC edge: from bytes to one call of the ledger, the control plane or a reader, and back."""

@@ -1,0 +1,61 @@
+"""Changes of settings that happen once: what was answered under a request_id is answered again."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+
+from outlay_server.api.caller import Call
+from outlay_server.control import Origin, replay
+from outlay_server.store.contract import ControlTransaction, Store
+
+M = TypeVar("M", bound=Message)
+
+
+class ChangeRequest(Protocol):
+    """Any request of the contract that changes something."""
+
+    request_id: str
+
+
+async def change_once(
+    store: Store,
+    call: Call,
+    organization_id: str,
+    request: ChangeRequest,
+    answer_type: type[M],
+    work: Callable[[ControlTransaction, Origin], M],
+) -> M:
+    """Run `work` in one transaction and return its answer; the first answer, where the request_id has had its effect.
+
+    Only effects are remembered, so a request that is only validated neither finds nor leaves anything. A secret is left
+    out of what is remembered: nothing that opens is ever stored.
+    """
+    origin = call.origin(request.request_id)
+    if not request.request_id or getattr(request, "validate_only", False):
+        return await store.change(lambda transaction: work(transaction, origin))
+    content = _content(request)
+
+    def once(transaction: ControlTransaction) -> M:
+        earlier = replay.find(transaction, organization_id, request.request_id, call.method, content)
+        if earlier is not None:
+            return ParseDict(earlier, answer_type())
+        answer = work(transaction, origin)
+        remembered = _json_of(answer)
+        remembered.pop("secret", None)
+        replay.remember(transaction, organization_id, request.request_id, call.method, content, remembered)
+        return answer
+
+    return await store.change(once)
+
+
+def _content(request: Any) -> dict[str, Any]:
+    """Everything that makes two requests the same, by the names of the wire."""
+    content = _json_of(request)
+    content.pop("request_id", None)
+    return content
+
+
+def _json_of(message: Message) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True)
