@@ -1,5 +1,6 @@
 """The database of the settings, for the commands that work on it without a service."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +28,9 @@ def load_settings() -> Settings:
 
 def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema and return the id of its revision. Raises `CommandFailed`."""
-    import asyncio
-
-    store = _store(settings)
 
     async def run() -> None:
+        store = _store(settings)
         try:
             await store.open()
             await store.migrate()
@@ -102,15 +101,12 @@ def _read_sqlite(path: Path, work: Callable[[Connection], R]) -> R:
 
 
 def _read_postgres(settings: Settings, work: Callable[[Connection], R]) -> R:
-    import asyncio
-
-    store = _store(settings)
-
     def in_one_snapshot(connection: Connection) -> R:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         return work(connection)
 
     async def run() -> R:
+        store = _store(settings)
         try:
             await store.open()
             return await store.read(in_one_snapshot)

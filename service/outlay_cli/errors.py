@@ -10,7 +10,6 @@ from grpc_status import rpc_status
 
 from outlay_cli.text import printable
 
-
 _EFFECT_UNKNOWN: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _NOT_CONNECTED: Final = "failed to connect to all addresses"
 

@@ -38,7 +38,9 @@ def _sums(connection: Connection) -> list[UnitSums]:
     records, reservations = tables.spend_records.c, tables.reservations.c
     is_refund = records.kind == RecordKind.REFUND.value
     signed = case((is_refund, -records.amount_micros), else_=records.amount_micros)
-    spent = dict(connection.execute(select(records.unit, func.sum(signed)).group_by(records.unit)).tuples().all())
+    spent_query = select(records.unit, func.sum(signed)).group_by(records.unit)
     held_query = select(reservations.unit, func.sum(reservations.held_micros)).group_by(reservations.unit)
-    held = dict(connection.execute(held_query).tuples().all())
-    return [UnitSums(unit, int(spent.get(unit, 0)), int(held.get(unit, 0))) for unit in sorted(spent | held)]
+    # PostgreSQL sums integers into decimals, which are whole.
+    spent = {unit: int(micros) for unit, micros in connection.execute(spent_query)}
+    held = {unit: int(micros) for unit, micros in connection.execute(held_query)}
+    return [UnitSums(unit, spent.get(unit, 0), held.get(unit, 0)) for unit in sorted(spent | held)]

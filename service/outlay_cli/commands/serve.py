@@ -10,8 +10,6 @@ def serve() -> int:
     Every setting is an OUTLAY_ variable; docs/settings.md lists them. Listening lines and `ready` go to standard
     output, logs to standard error.
     """
-    from outlay_server.server.run import serve as serve_until_stopped
+    from outlay_server.server.run import serve_from_environment
 
-    from outlay_cli.database import load_settings
-
-    return serve_until_stopped(load_settings())
+    return serve_from_environment()
