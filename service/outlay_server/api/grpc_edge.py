@@ -25,7 +25,7 @@ Behavior = Callable[[bytes, Context], Awaitable[bytes]]
 
 
 def add_services(server: grpc.aio.Server, dispatcher: Dispatcher) -> None:
-    """Serve every RPC. The server itself must let messages of a batch's size in; those of other methods are bounded here."""
+    """Serve every RPC. The server must let in messages of a batch's size; those of other methods are bounded here."""
     server.add_generic_rpc_handlers((_Methods(dispatcher),))
 
 
@@ -36,7 +36,7 @@ class _Methods(grpc.GenericRpcHandler):
         self._handlers = {path: _handler(dispatcher, method) for path, method in dispatcher.methods.items()}
         self._dispatcher = dispatcher
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         path = handler_call_details.method
         handler = self._handlers.get(path)
         if handler is None and path.startswith(PACKAGE_PREFIX):
@@ -44,7 +44,7 @@ class _Methods(grpc.GenericRpcHandler):
         return handler
 
 
-def _handler(dispatcher: Dispatcher, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(dispatcher: Dispatcher, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
     behavior = _behavior(dispatcher, method.path)
     if method.is_stream:
         return grpc.unary_stream_rpc_method_handler(_without_messages(behavior))
