@@ -1,0 +1,1 @@
+"""The load processes: each reads a `Plan`, loads its target in a closed loop, and prints a `Trial`."""
