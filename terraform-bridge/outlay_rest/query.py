@@ -71,8 +71,8 @@ def _put(message: Message, field: FieldDescriptor, text: str) -> None:
 def mask_from_text(text: str, field: FieldDescriptor) -> list[str]:
     """Read `hardCapMicros,cycle.time_zone`: both spellings of each name, for `json_format` would refuse one of them.
 
-    The names are those of the resource that the request of `field`, a mask, changes. What is not one stays as it is, for the handler to
-    refuse with every other path that it does not allow.
+    The names are those of the resource that the request changes; `field` is the request's mask. What is not one stays
+    as it is, for the handler to refuse with every other path that it does not allow.
     """
     request = field.containing_type
     assert request is not None

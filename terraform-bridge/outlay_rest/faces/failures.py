@@ -11,7 +11,11 @@ from outlay_rest.problems import Problem, Violation
 
 _TYPES: Final[Mapping[int, str]] = {401: "unauthorized", 402: "payment_required", 403: "forbidden"}
 
-_PARAMETERS: Final[Mapping[str, str]] = {"name": "organization", "budget.name": "organization"}
+_PARAMETERS: Final[Mapping[str, str]] = {
+    "name": "organization",
+    "parent": "organization",
+    "budget.name": "organization",
+}
 """Fields of the RPC under the names that callers of these faces know."""
 
 

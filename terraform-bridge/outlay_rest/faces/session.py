@@ -35,6 +35,12 @@ class Session:
         assert isinstance(answer, organization_pb2.Organization)
         return answer
 
+    async def list_alerts(self, organization: str) -> None:
+        """Ask for one alert, which only `control:read` and the platform may; the answer does not matter."""
+        await self._call(
+            "AdminService/ListAlerts", admin_service_pb2.ListAlertsRequest(parent=organization, page_size=1)
+        )
+
     async def _call(self, method: str, message: Message) -> tuple[Message, str]:
         headers = call_headers(self.request, self.correlation_id)
         return await self.call(f"/outlay.v1.{method}", message, headers, deadline_seconds_of(self.request))

@@ -30,33 +30,35 @@ KEYS: Final = ("spend_cap", "alert_thresholds", "credits_allotment", "opus_enabl
 async def answer_usage_budget(request: Request, call: Call, correlation_id: str) -> Response:
     """Answer a request for this path. Raises `Refused` and `CallFailed`."""
     session = Session(request, call, correlation_id)
-    match request.method:
-        case "GET" | "HEAD":
-            name = organization_of(request)
-            organization = await _organization(session, name)
-            data = usage_budget_of(await session.get_budget(f"{name}/budgets/credits"), organization, None)
-        case "PUT":
-            data = await _update(request, session)
-        case _:
-            raise wrong_method(["GET", "HEAD", "PUT"])
+    if request.method not in ("GET", "HEAD", "PUT"):
+        raise wrong_method(["GET", "HEAD", "PUT"])
+    name = organization_of(request)
+    await _require_scope(session, name)
+    data = await (_update if request.method == "PUT" else _read)(request, session, name)
     return json_response({"success": True, "data": data}, correlation_id=correlation_id)
 
 
-async def _update(request: Request, session: Session) -> dict[str, Any]:
-    name = organization_of(request)
-    # First, for it asks for the scope of this face, which updating a budget does not by itself.
-    organization = await _organization(session, name)
+async def _read(_: Request, session: Session, name: str) -> dict[str, Any]:
+    organization = await session.get_organization(name)
+    return usage_budget_of(await session.get_budget(f"{name}/budgets/credits"), organization, None)
+
+
+async def _update(request: Request, session: Session, name: str) -> dict[str, Any]:
     budget_name = f"{name}/budgets/credits"
     body = await read_object(request, KEYS, empty_allowed=True)
     update = update_of(body, budget_name)
+    organization = await session.get_organization(name)
     budget = await session.update_budget(update) if body else await session.get_budget(budget_name)
     return usage_budget_of(budget, organization, body.get("opus_enabled"))
 
 
-async def _organization(session: Session, name: str) -> organization_pb2.Organization:
-    """The organization. A refusal for want of a scope names the one scope that this face is published with."""
+async def _require_scope(session: Session, name: str) -> None:
+    """Ask for the scope of this face before all else; the budget's own methods would take others too.
+
+    The refusal names that scope alone, as it is published.
+    """
     try:
-        return await session.get_organization(name)
+        await session.list_alerts(name)
     except CallFailed as failed:
         if failed.status.code != code_pb2.PERMISSION_DENIED:
             raise
