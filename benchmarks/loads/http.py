@@ -50,7 +50,7 @@ class _Load:
         body = await reader.readexactly(length)
         answer = json.loads(body)
         if status == 200 and answer.get("decision") == "DECISION_ALLOWED":
-            self.journal.admitted(tenant.organization_id, int(answer["grantedMicros"]))
+            self.journal.admitted(tenant.organization_id, int(answer["granted_micros"]))
         else:
             self.journal.failed(f"{status}: {body[:200].decode(errors='replace')}")
         return 1
@@ -60,10 +60,10 @@ def _request(tenant: Tenant, amount_micros: int) -> bytes:
     body = json.dumps(
         {
             "unit": UNIT,
-            "amountMicros": str(amount_micros),
+            "amount_micros": str(amount_micros),
             "labels": LABELS,
-            "reservationTtl": f"{TTL_SECONDS}s",
-            "requestId": new_request_id(),
+            "reservation_ttl": f"{TTL_SECONDS}s",
+            "request_id": new_request_id(),
         }
     ).encode()
     head = (
