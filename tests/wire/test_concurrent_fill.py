@@ -15,9 +15,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from outlay.v1 import budget_service_pb2 as pb
+from support.database_commands import verify
 from support.replicas import Replicas
 from support.tenants import MICROS_PER_CENT, Tenant, new_tenant
-from support.verify import verify
 from support.wire import AsyncCaller
 
 CALLERS = 64
@@ -79,7 +79,7 @@ def tenant_of_replicas(replicas: Replicas) -> Tenant:
 async def test_64_callers_get_exactly_the_3000_cents_of_the_cap(
     replicas: Replicas, tenant_of_replicas: Tenant, record_property: Callable[[str, Any], None]
 ) -> None:
-    """6,000 attempts of a cent, half of them held and half recorded at once: 3,000 are admitted, no more and no less."""
+    """6,000 attempts of a cent, half of them held and half recorded: 3,000 are admitted, no more and no less."""
     tenant = tenant_of_replicas
     tenant.cap(CAP_CENTS * MICROS_PER_CENT)
     key = tenant.key(["spend:check"]).secret
