@@ -47,7 +47,7 @@ def list_keys(organization: str, limit: int, output: str) -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice(sorted(ORGANIZATION_SCOPES)),
+    type=click.Choice(sorted(scope.value for scope in ORGANIZATION_SCOPES)),
     help="What the key may do; once for each scope.",
 )
 @click.option("--display-name", default="", help="What people read.")

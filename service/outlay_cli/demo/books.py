@@ -44,13 +44,14 @@ class Books:
     def lines(self, unit: str) -> list[tuple[str, str]]:
         """Each side and what it says."""
         spend = self.budget.spend
-        journal = text.amount(sum(self.acknowledged.values()), unit)
+        acknowledged = _exact(sum(self.acknowledged.values()), unit)
         return [
-            ("callers' journal", f"{journal} in {len(self.acknowledged)} acknowledged records"),
-            ("ListSpendRecords", f"{text.amount(self.recorded_micros, unit)} in {len(self.records)} records"),
-            (
-                "GetBudget",
-                f"{text.amount(spend.spent_micros, unit)} spent, {text.amount(spend.reserved_micros, unit)} held",
-            ),
-            ("REST spending-caps", f"current_spending_cents {self.billed_cents}"),
+            ("callers' journal", f"{acknowledged}, {len(self.acknowledged)} acknowledged records"),
+            ("ListSpendRecords", f"{_exact(self.recorded_micros, unit)}, {len(self.records)} records"),
+            ("GetBudget", f"{_exact(spend.spent_micros, unit)} spent, {text.amount(spend.reserved_micros)} held"),
+            ("REST", f"{self.billed_cents} current_spending_cents"),
         ]
+
+
+def _exact(micros: int, unit: str) -> str:
+    return f"{micros:,} micros ({text.amount(micros, unit)})"

@@ -26,7 +26,7 @@ def lines(*, grpc_address: str, http_url: str, api_key: str) -> list[str]:
         f"{_tool('outlay')} budgets get spending",
         f"{_tool('outlay')} spend check 0.01 --unit USD",
         "",
-        f"{_shown(Path(sys.executable))} - <<'END'",
+        f"{_tool('python')} - <<'END'",
         *_PYTHON.strip().splitlines(),
         "END",
     ]

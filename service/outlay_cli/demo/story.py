@@ -1,6 +1,7 @@
 """The demo, from an empty server to books that agree, one part after the other."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -99,7 +100,7 @@ class Scene:
         """The two documented bodies that set limits."""
         self.screen.heading(f"Organization {self.organization}: a 100 USD budget with alerts, and a 500 USD hard cap")
         for body in (SOFT_BUDGET, HARD_CAP):
-            self.screen.say(f"POST {PATH}  {body}")
+            self.screen.say(f"POST {PATH}  {json.dumps(body)}")
             answer = await self.face.post(body)
         shown = (
             "monthly_spending_budget_usd",
@@ -200,7 +201,7 @@ class Scene:
     async def lift_limits(self) -> None:
         """The third documented body, and back."""
         self.screen.heading("Limits can be lifted, and set again")
-        self.screen.say(f"POST {PATH}  {NO_LIMITS}")
+        self.screen.say(f"POST {PATH}  {json.dumps(NO_LIMITS)}")
         await self.face.post(NO_LIMITS)
         lifted = await self.service.ask(A_CENT_MICROS)
         for body in (SOFT_BUDGET, HARD_CAP):
