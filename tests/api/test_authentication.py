@@ -29,12 +29,14 @@ class Keys:
             hash_key(EXPIRING): StoredKey("acme", "key-3", ("spend:check",), Instant(1_000), None),
         }
         self.searches = 0
+        self.began = asyncio.Event()
         self.number = 7
         self.is_down = False
         self.last_used: dict[str, Instant] = {}
 
     async def find(self, key_hash: bytes) -> StoredKey | None:
         self.searches += 1
+        self.began.set()
         await asyncio.sleep(0)
         if self.is_down:
             raise StorageUnavailable
@@ -174,8 +176,7 @@ async def test_a_look_up_that_began_before_a_revocation_is_not_remembered(
     authenticator: Authenticator, keys: Keys
 ) -> None:
     early = asyncio.create_task(authenticator.authenticate(bearer(KEY)))
-    while keys.searches == 0:
-        await asyncio.sleep(0)
+    await keys.began.wait()
     authenticator.forget()
     await early
     keys.revoke(KEY)

@@ -20,7 +20,8 @@ from outlay_server.domain.limits import VIOLATIONS_MAX
 
 
 def test_every_reason_of_the_contract_has_a_code() -> None:
-    names = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()} - {"UNSPECIFIED"}
+    values = error_reason_pb2.DESCRIPTOR.enum_types_by_name["ErrorReason"].values
+    names = {value.name.removeprefix("ERROR_REASON_") for value in values} - {"UNSPECIFIED"}
     assert {reason.value for reason in CODES} == names
 
 
