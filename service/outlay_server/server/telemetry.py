@@ -1,0 +1,28 @@
+"""What the edge and the ledger report to: metrics for every call and batch, the log for those that need attention."""
+
+import grpc
+
+from outlay_server.domain.commands import Outcome
+from outlay_server.server.call_log import CallLog
+from outlay_server.server.metrics import Metrics
+
+
+class Telemetry:
+    """The `CallObserver` of the dispatcher and the `LedgerObserver` of the ledger."""
+
+    def __init__(self, metrics: Metrics, log: CallLog) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def call_started(self, method: str) -> None:
+        self._metrics.call_started(method)
+
+    def call_finished(self, method: str, code: grpc.StatusCode, seconds: float, correlation_id: str) -> None:
+        self._metrics.call_finished(method, code, seconds, correlation_id)
+        self._log.call_finished(method, code, seconds, correlation_id)
+
+    def batch_posted(self, commands: int, seconds: float) -> None:
+        self._metrics.batch_posted(commands, seconds)
+
+    def decided(self, outcome: Outcome) -> None:
+        self._metrics.decided(outcome)
