@@ -8,6 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
 from outlay.v1 import budget_service_pb2
+from outlay_rest.openapi.operations import path_of
+from outlay_rest.rules import RULES, Rule
 from rest.bad_bodies import NOT_AN_INTEGER, NOT_ONE_DOCUMENT, with_key
 from rest.script import KEY, Script, failed
 
@@ -262,3 +264,11 @@ async def test_an_item_that_failed_carries_its_error(client: httpx2.AsyncClient,
     script.answers["BatchRecordSpend"] = pb.BatchRecordSpendResponse(results=[item])
     answer = await client.post("/v1/organizations/acme:batchRecordSpend", json={"requests": [{}]})
     assert answer.json()["results"][0]["status"]["details"][0]["reason"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.streaming], ids=lambda rule: rule.descriptor.name)
+async def test_no_rpc_answers_without_a_key(client: httpx2.AsyncClient, script: Script, rule: Rule) -> None:
+    del client.headers["authorization"]
+    path = path_of(rule).replace("{", "").replace("}", "")
+    answer = await client.request(rule.http_method, path, json={} if rule.body else None)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")

@@ -9,7 +9,8 @@ _AMOUNT: Final = {"minimum": 0, "maximum": 10**15}
 _CAP: Final = {"minimum": 0, "maximum": CAP_MICROS_MAX}
 _ID: Final = {"pattern": "^[a-z][a-z0-9-]{0,62}$"}
 _UNIT: Final = {"pattern": "^[A-Z][A-Z0-9_]{2,31}$", "examples": ["USD"]}
-_REQUEST_ID: Final = {"pattern": "^[ -~]{1,128}$", "examples": ["8d4f7a52-check-1"]}
+_REQUEST_ID: Final = {"pattern": "^[ -~]{0,128}$", "examples": ["8d4f7a52-check-1"]}
+_NEEDED_REQUEST_ID: Final = {"pattern": "^[ -~]{1,128}$", "examples": ["8d4f7a52-record-1"]}
 _DISPLAY_NAME: Final = {"maxLength": 128}
 _LABELS: Final = {"maxProperties": 16, "examples": [{"model": "claude-sonnet-4-5", "team": "search"}]}
 _PAGE_SIZE: Final = {"minimum": 0}
@@ -39,10 +40,10 @@ BOUNDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "RecordSpendRequest.unit": {"examples": ["USD"]},
     "RecordSpendRequest.amount_micros": {"minimum": 1, "maximum": 10**15, "examples": ["180000"]},
     "RecordSpendRequest.labels": _LABELS,
-    "RecordSpendRequest.request_id": {**_REQUEST_ID, "examples": ["8d4f7a52-record-1"]},
+    "RecordSpendRequest.request_id": _NEEDED_REQUEST_ID,
     "BatchRecordSpendRequest.requests": _BATCH,
     "RefundSpendRequest.amount_micros": {"minimum": 1, "maximum": 10**15},
-    "RefundSpendRequest.request_id": _REQUEST_ID,
+    "RefundSpendRequest.request_id": _NEEDED_REQUEST_ID,
     "ReleaseReservationRequest.request_id": _REQUEST_ID,
     "ExtendReservationRequest.additional_micros": _AMOUNT,
     "ExtendReservationRequest.request_id": _REQUEST_ID,

@@ -126,8 +126,8 @@ def face_schemas() -> dict[str, Any]:
                 "spending_alert_thresholds": {
                     "type": ["array", "null"],
                     "items": {"type": "integer", "minimum": 0, "maximum": 100},
-                    "maxItems": THRESHOLDS_MAX,
-                    "description": "Percentages at which an alert is sent; `null`: 50, 75, 90 and 100.",
+                    "description": "Percentages at which an alert is sent, sorted by the server; at most"
+                    f" {THRESHOLDS_MAX} different ones. `null`: 50, 75, 90 and 100.",
                 },
                 "spending_alerts_enabled": {
                     "type": ["boolean", "null"],
@@ -172,8 +172,8 @@ def face_schemas() -> dict[str, Any]:
                 "alert_thresholds": {
                     "type": ["array", "null"],
                     "items": {"type": "integer", "minimum": 1, "maximum": 99},
-                    "maxItems": USAGE_THRESHOLDS_MAX,
-                    "description": "Percentages; sorted by the server. `[]` or `null` clears.",
+                    "description": "Percentages, sorted by the server; at most"
+                    f" {USAGE_THRESHOLDS_MAX} different ones. `[]` or `null` clears.",
                 },
                 "opus_enabled": {"type": "boolean", "description": "Whether the Opus model may be used."},
             },

@@ -27,7 +27,9 @@ _ORGANIZATION: Final = {
     "description": "The organization; `-` means the one that the calling key belongs to.",
     "schema": {"type": "string", "pattern": "^([a-z][a-z0-9-]{0,62}|-)$", "examples": ["acme"]},
 }
-_ID: Final = {"schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}}
+_ID: Final[dict[str, Any]] = {"schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}}
+_BUDGET: Final[dict[str, Any]] = {"schema": {**_ID["schema"], "examples": ["spending"]}}
+_KNOWN: Final[dict[str, dict[str, Any]]] = {"organization": _ORGANIZATION, "budget": _BUDGET}
 
 
 def path_of(rule: Rule) -> str:
@@ -62,10 +64,7 @@ def operation_of(rule: Rule, schemas: Schemas) -> dict[str, Any]:
 
 def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
     names = re.findall(r"\{([a-z_]+)\}", path_of(rule))
-    return [
-        {"name": name, "in": "path", "required": True, **(_ORGANIZATION if name == "organization" else _ID)}
-        for name in names
-    ]
+    return [{"name": name, "in": "path", "required": True, **_KNOWN.get(name, _ID)} for name in names]
 
 
 def _query_parameters(rule: Rule, schemas: Schemas) -> list[dict[str, Any]]:
