@@ -54,11 +54,21 @@ def _on_a_terminal(server: ServerProcess, typed: str, *arguments: str) -> tuple[
             read = process.stderr.read1()
             assert read, f"it ended without asking: {asked!r}"
             asked += read
-        os.write(ours, typed.encode())
-        _, rest = process.communicate(timeout=30)
+        rest = _typed(process, ours, typed)
     finally:
         process.kill()
         process.wait()
         os.close(ours)
         os.close(theirs)
     return process.returncode, (asked + rest).decode()
+
+
+def _typed(process: "subprocess.Popen[bytes]", terminal: int, typed: str) -> bytes:
+    """Type until it ends. A signal that comes between the question and the reading is seen only with the next."""
+    for _ in range(10):
+        os.write(terminal, typed.encode())
+        try:
+            return process.communicate(timeout=3)[1]
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("it does not end")
