@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check gen gen-check lint proto format types imports bench coverage deep clean distclean
+.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs bench coverage deep clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,8 +58,12 @@ imports: $(STAMP) ## Who may import whom
 gen: $(STAMP) ## Generate gen/ from proto/
 	$(BIN)/python scripts/gen.py $(ARGS)
 
-gen-check: $(STAMP) ## Fail where gen/ is not what proto/ says
+gen-check: $(STAMP) ## Fail where gen/ or docs/reference/ is not what proto/ says
 	$(BIN)/python scripts/gen.py --check
+	$(BIN)/python scripts/gen_docs.py --check
+
+docs: $(STAMP) ## Write docs/reference/ from the protos' comments
+	$(BIN)/python scripts/gen_docs.py
 
 bench: $(STAMP) ## Measure against a bare echo in the same run
 	$(BIN)/python -m benchmarks $(ARGS)
