@@ -11,9 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from outlay_cli.errors import CommandFailed
 from outlay_server.domain.errors import StorageUnavailable
+from outlay_server.server.build import create_store
 from outlay_server.server.settings import PostgresDatabase, Settings, SettingsInvalid, SqliteDatabase
 from outlay_server.store import migrations
-from outlay_server.store.contract import Store, StoreUnusable
+from outlay_server.store.contract import StoreUnusable
 
 R = TypeVar("R")
 
@@ -30,7 +31,7 @@ def migrate(settings: Settings) -> str:
     """Bring the database to this version's schema and return the id of its revision. Raises `CommandFailed`."""
 
     async def run() -> None:
-        store = _store(settings)
+        store = create_store(settings)
         try:
             await store.open()
             await store.migrate()
@@ -65,20 +66,6 @@ def read_snapshot(settings: Settings, work: Callable[[Connection], R]) -> R:
         raise CommandFailed("The database does not answer.") from error
 
 
-def _store(settings: Settings) -> Store:
-    match settings.database:
-        case SqliteDatabase(path):
-            from outlay_server.store.sqlite import SqliteStore
-
-            return SqliteStore(path)
-        case PostgresDatabase(url):
-            try:
-                from outlay_server.store.postgres import PostgresStore
-            except ImportError as error:
-                raise CommandFailed("PostgreSQL needs asyncpg. Run: pip install 'outlay[postgres]'") from error
-            return PostgresStore(url.get_secret_value())
-
-
 def _read_sqlite(path: Path, work: Callable[[Connection], R]) -> R:
     """A read-only connection of its own: the store's lock, which a running service holds, is not needed for it."""
     if not path.exists():
@@ -106,7 +93,7 @@ def _read_postgres(settings: Settings, work: Callable[[Connection], R]) -> R:
         return work(connection)
 
     async def run() -> R:
-        store = _store(settings)
+        store = create_store(settings)
         try:
             await store.open()
             return await store.read(in_one_snapshot)
