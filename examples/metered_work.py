@@ -12,11 +12,15 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
 from outlay.v1 import budget_service_pb2 as pb
 from outlay.v1.budget_service_pb2_grpc import BudgetServiceStub
+
+if TYPE_CHECKING:
+    from outlay.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
 
 SERVICE_CONFIG = {
     "methodConfig": [
@@ -51,7 +55,7 @@ class SpendDenied(Exception):
 class Meter:
     """Calls the service with one key."""
 
-    budgets: BudgetServiceStub
+    budgets: "BudgetServiceAsyncStub"
     metadata: tuple[tuple[str, str], ...]
 
     async def run(
