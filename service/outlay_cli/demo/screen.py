@@ -30,8 +30,12 @@ class Screen:
         output.console().print(title, style="bold")
 
     def say(self, line: str) -> None:
-        """Print a line, above the bar where there is one."""
-        click.echo(f"  {line}")
+        """Print a line, above the bar where both go to one terminal."""
+        if self._bar is not None and sys.stdout.isatty():
+            progress, _ = self._bar
+            progress.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        else:
+            click.echo(f"  {line}")
 
     def pairs(self, pairs: list[tuple[str, str]]) -> None:
         """Print names and values in two columns."""
@@ -50,9 +54,8 @@ class Screen:
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (TextColumn("  spend"), BarColumn(bar_width=50), TextColumn("{task.description}"))
-        # Lines that go to a terminal are printed above the bar; those that go to a file stay out of its way.
         console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
             self._bar = (progress, progress.add_task("", total=cap_micros))
             try:
                 yield

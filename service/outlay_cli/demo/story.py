@@ -108,7 +108,7 @@ class Scene:
             "hard_spending_cap_usd",
             "hard_cap_enabled",
         )
-        self.screen.say(f"200  { ({name: answer[name] for name in shown}) }")
+        self.screen.say(f"200  {json.dumps({name: answer[name] for name in shown})}")
 
     async def work(self) -> Shared:
         """Callers spend until the cap denies, and the server dies under them on the way."""
