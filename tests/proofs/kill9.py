@@ -162,6 +162,7 @@ async def _cycle(victim: Victim, workload: Workload, figures: Figures, chance: r
     await asyncio.sleep(chance.uniform(EARLIEST_CRASH_SECONDS, LATEST_CRASH_SECONDS))
     start_again = await asyncio.to_thread(victim.crash, chance)
     crashed = time.time()
+    workload.slow_down()
     before = {id(entry) for entry in workload.journal.acknowledged}
     figures.seconds_to_serve.append(await asyncio.to_thread(start_again))
     await asyncio.sleep(AFTER_SECONDS)

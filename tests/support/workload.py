@@ -41,6 +41,11 @@ class Workload:
         self._callers = callers
         self._seed = seed
         self._stopping = asyncio.Event()
+        self._think_seconds = 0.0
+
+    def slow_down(self) -> None:
+        """Leave the machine to those who must start: from now on each caller thinks before each piece of work."""
+        self._think_seconds = 0.1
 
     def stop(self) -> None:
         """Let each caller end what it is about, answered, and then end."""
@@ -59,6 +64,7 @@ class Workload:
     async def _work(self, connections: Sequence[AsyncCaller], chance: random.Random) -> None:
         while not self._stopping.is_set():
             await self._session(_Hand(self, connections, chance), chance)
+            await asyncio.sleep(self._think_seconds * chance.random())
 
     async def _session(self, ask: "_Hand", chance: random.Random) -> None:
         """One piece of metered work, of one of the shapes that callers have."""

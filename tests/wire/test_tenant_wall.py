@@ -3,7 +3,6 @@
 The fields are found in the descriptors: those that refer to a resource, and the names of resources inside updates.
 """
 
-import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -54,6 +53,8 @@ CASES = [
     for path, kind in naming_fields(method.input_type)
 ]
 
+FILTERS = {("ListAlerts", "budget"), ("ListAuditEvents", "resource")}
+
 
 class Town:
     """Two organizations and their objects: who asks, and whose objects are asked for."""
@@ -78,7 +79,7 @@ class Town:
         """The name of an object of the other organization that exists."""
         return self._objects[kind]
 
-    def missing(self, kind: str) -> list[str]:
+    def missing(self, kind: str, *, with_own: bool = True) -> list[str]:
         """Names that nothing has: in an organization that there is not, in the other, and in one's own.
 
         They are as long as the real ones, so that not even the bytes that frame a text differ.
@@ -88,7 +89,7 @@ class Town:
             return [nobody]
         collection = _COLLECTIONS[kind or "outlay.dev/Budget"]
         resource_id = "spendinx" if collection == "budgets" else str(uuid.uuid4())
-        parents = (nobody, self.other.tenant.name, self.own.tenant.name)
+        parents = (nobody, self.other.tenant.name, *((self.own.tenant.name,) if with_own else ()))
         return [f"{parent}/{collection}/{resource_id}" for parent in parents]
 
 
@@ -104,7 +105,9 @@ def test_anothers_object_is_answered_as_a_missing_one(name: str, path: str, kind
     """Code, message, details and trailers are the same once the name that was asked for is taken out of them."""
     before = snapshot_of(town.other.tenant.admin, town.other.tenant.name)
     request = town.own.request(name)
-    answers = {asked: _answer(town, name, request, path, asked) for asked in [town.real(kind), *town.missing(kind)]}
+    # A filter by something of one's own that is gone still finds what was written about it.
+    missing = town.missing(kind, with_own=(name, path) not in FILTERS)
+    answers = {asked: _answer(town, name, request, path, asked) for asked in [town.real(kind), *missing]}
     assert len(set(answers.values())) == 1, answers
     assert snapshot_of(town.other.tenant.admin, town.other.tenant.name) == before
 
@@ -125,7 +128,7 @@ def test_a_batch_item_of_another_organization_is_refused_alone(town: Town) -> No
             item.ClearField("request_id")
         response = town.caller.call("BatchCheckSpend", request)
         assert [item.HasField("error") for item in response.responses] == [True, False, False]
-        answers.add(_normal(response.responses[0].error.SerializeToString(), asked))
+        answers.add(response.responses[0].error.SerializeToString().replace(asked.encode(), b"<asked>"))
     assert len(answers) == 1
 
 
@@ -170,9 +173,11 @@ def _answer(town: Town, name: str, request: Any, path: str, asked: str) -> tuple
     if hasattr(changed, "etag"):
         changed.ClearField("etag")
     try:
-        return ("OK", _normal(town.caller.raw(name, changed.SerializeToString()), asked))
+        # With the id that the caller gives the call, nothing in the answer is the server's free choice.
+        body = town.caller.raw(name, changed.SerializeToString(), metadata=[("x-request-id", "wall")])
+        return ("OK", body.replace(asked.encode(), b"<asked>"))
     except Failure as failure:
-        trailers = sorted((key, _normal(_bytes(value), asked)) for key, value in failure.trailers)
+        trailers = sorted((key, _bytes(value).replace(asked.encode(), b"<asked>")) for key, value in failure.trailers)
         return (failure.code, failure.message.replace(asked, "<asked>"), *trailers)
 
 
@@ -188,9 +193,3 @@ def _set(message: Any, path: list[str], value: str) -> None:
 
 def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
-
-
-def _normal(body: bytes, asked: str) -> bytes:
-    """Without the name that was asked for, nor what differs from call to call: the server's ids of requests."""
-    shown = body.replace(asked.encode(), b"<asked>")
-    return re.sub(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", b"<uuid>", shown)
