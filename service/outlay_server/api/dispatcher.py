@@ -8,9 +8,9 @@ with fixed text. Each method's class, handler, permission and bounds are looked 
 
 import asyncio
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,6 +61,8 @@ CORRELATION_ID: Final = "x-request-id"
 SOURCE: Final = "outlay-source"
 """Metadata by which a tool of ours says what it is, for the audit."""
 
+_CORRELATION_ID_BYTES: Final = 16
+
 _TOOLS: Final = frozenset({AuditSource.YAML.value, AuditSource.TERRAFORM.value, AuditSource.CLI.value})
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -87,7 +89,7 @@ class Method:
 def correlation_id_of(metadata: Mapping[str, str]) -> str:
     """The id that the caller gave its call, where it is fit for a log, else a new one."""
     given = metadata.get(CORRELATION_ID)
-    return given if given and REQUEST_ID_PATTERN.fullmatch(given) else uuid.uuid4().hex
+    return given if given and REQUEST_ID_PATTERN.fullmatch(given) else os.urandom(_CORRELATION_ID_BYTES).hex()
 
 
 class Dispatcher:

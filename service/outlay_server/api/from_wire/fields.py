@@ -187,9 +187,14 @@ class Fields:
     def labels(self, field: str, labels: Labels) -> CanonicalLabels:
         if not labels:
             return ()
-        add_label_violations(self.violations, field, labels)
-        # Above the limit they were refused unread; sorting them would be work for nothing.
-        return canonical(labels) if len(labels) <= LABELS_MAX else ()
+        if len(labels) > LABELS_MAX:
+            # Refused unread: sorting them would be work for nothing.
+            add_label_violations(self.violations, field, labels)
+            return ()
+        # A map of the wire is slow to walk: once is enough.
+        items = canonical(labels)
+        add_label_violations(self.violations, field, dict(items))
+        return items
 
     def label_filters(self, field: str, filters: Sequence[str]) -> Selector:
         """The selector that filters like `team=search` and `model=claude-*` make together."""
