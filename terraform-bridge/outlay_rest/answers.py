@@ -20,6 +20,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 """On every answer. Amounts and keys belong in no cache, and an answer opened in a browser runs nothing."""
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 
 def to_json(message: Message) -> dict[str, Any]:
     """The JSON form of a message: names as in the proto, defaults always there, 64-bit integers as strings.
@@ -32,9 +34,8 @@ def to_json(message: Message) -> dict[str, Any]:
 def json_response(
     body: Any, *, status: int = 200, correlation_id: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     return Response(
-        content,
+        _ENCODER.encode(body).encode(),
         status_code=status,
         headers={
             **SECURITY_HEADERS,

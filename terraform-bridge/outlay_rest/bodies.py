@@ -1,26 +1,40 @@
 """The body of a request: its size, its type, and the one strict JSON document in it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 from starlette.requests import Request
 
-from outlay_rest.problems import Violation, invalid, too_large, wrong_content_type
+from outlay_rest import limits
+from outlay_rest.problems import Violation, invalid, too_large, too_slow, wrong_content_type
 from outlay_rest.strict_json import Json, NotJson, parse
 
 _JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Return the body, never holding more than `limit_bytes` of it. Raises `Refused` (413)."""
+    """Return the body, never holding more than `limit_bytes` of it.
+
+    Raises `Refused`: 413 for a larger one, 408 for one that does not arrive in time.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > limit_bytes):
         raise too_large(limit_bytes)
-    chunks: list[bytes] = []
-    size_bytes = 0
-    async for chunk in request.stream():
-        size_bytes += len(chunk)
-        if size_bytes > limit_bytes:
+    try:
+        # Nothing else bounds a caller that sends one byte a minute, and each holds a connection.
+        async with asyncio.timeout(limits.BODY_MAX_SECONDS):
+            return await _joined(request.stream(), limit_bytes)
+    except TimeoutError:
+        raise too_slow() from None
+
+
+async def _joined(chunks: AsyncIterator[bytes], limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        if len(body) + len(chunk) > limit_bytes:
             raise too_large(limit_bytes)
-        chunks.append(chunk)
-    return b"".join(chunks)
+        body += chunk
+    return bytes(body)
 
 
 def check_content_type(request: Request) -> None:

@@ -66,5 +66,5 @@ class Edge:
         except ClientDisconnect:
             raise
         except Exception:
-            logger.exception("request failed", extra={"request_id": correlation_id})
+            logger.exception("request failed", extra={"correlation_id": correlation_id})
             return failure(internal(correlation_id), correlation_id)

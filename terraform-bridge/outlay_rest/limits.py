@@ -8,6 +8,9 @@ BODY_MAX_BYTES: Final = 256 * 1024
 BATCH_BODY_MAX_BYTES: Final = 1024 * 1024
 """The body of a batch method: a thousand items of ordinary size."""
 
+BODY_MAX_SECONDS: Final = 30.0
+"""The time in which a body has to arrive: as long as the longest deadline."""
+
 DEPTH_MAX: Final = 64
 """Nesting of a JSON body; the deepest message of the contract has fewer than ten levels."""
 

@@ -129,6 +129,10 @@ def too_large(limit_bytes: int) -> Refused:
     return invalid([Violation("", f"the body is larger than {limit_bytes} bytes")], 413)
 
 
+def too_slow() -> Refused:
+    return Refused(Problem(408, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "The body did not arrive in time."))
+
+
 def wrong_content_type() -> Refused:
     return invalid([Violation("content-type", "must be application/json")], 415)
 

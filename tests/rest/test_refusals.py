@@ -1,5 +1,6 @@
 """What cannot be understood is refused with everything that is wrong with it, and no call is made for it."""
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -8,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
 from outlay.v1 import budget_service_pb2
+from outlay_rest import limits
 from outlay_rest.openapi.operations import path_of
 from outlay_rest.rules import RULES, Rule
 from rest.bad_bodies import NOT_AN_INTEGER, NOT_ONE_DOCUMENT, with_key
@@ -102,6 +104,18 @@ async def test_a_body_has_a_size(client: httpx2.AsyncClient, script: Script, pat
         answer = await client.post(path, content=content, headers=JSON)
         assert (answer.status_code, script.seen) == (413, [])
     assert (await client.post(path, content=b" " * limit, headers=JSON)).status_code == 400
+
+
+async def test_a_body_has_to_arrive(
+    client: httpx2.AsyncClient, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> Any:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(limits, "BODY_MAX_SECONDS", 0.01)
+    assert (await client.post(CHECK, content=never(), headers=JSON)).status_code == 408
+    assert script.seen == []
 
 
 async def test_a_body_where_none_belongs_is_refused(client: httpx2.AsyncClient, script: Script) -> None:

@@ -150,6 +150,7 @@ def error_responses() -> dict[str, Any]:
         ),
         "403": _response("MISSING_SCOPE: the key is valid but holds none of the scopes that the call accepts."),
         "404": _response("NOT_FOUND: there is no such resource, or it belongs to another organization."),
+        "408": _response("DEADLINE_EXCEEDED: the body did not arrive in time; nothing was done."),
         "409": _response("ALREADY_EXISTS or ETAG_MISMATCH."),
         "413": _response("The body is larger than 256 KiB (1 MiB for a batch)."),
         "415": _response("The body is not declared as application/json."),

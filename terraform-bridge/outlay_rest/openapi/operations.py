@@ -142,7 +142,7 @@ def _responses(rule: Rule, schemas: Schemas) -> dict[str, Any]:
     if rule.http_method != "GET":
         statuses.append("409")
     if rule.body:
-        statuses += ["413", "415"]
+        statuses += ["408", "413", "415"]
     responses.update({status: {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)})
     if rule.output.full_name == RESPONSE_TYPE:
         responses.update(_denials(schemas))
