@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from outlay_server.domain.books import StoredRequest
-from outlay_server.domain.errors import NotFound, RequestIdReused
+from outlay_server.domain.errors import RequestIdReused
 from outlay_server.domain.replay import first_difference
-from outlay_server.store import reads, rows, statements, tables
+from outlay_server.store import rows, statements, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.contract import ControlTransaction
 
@@ -18,12 +18,11 @@ def find(
 ) -> dict[str, Any] | None:
     """The first answer to this request, or None when it has had no effect yet.
 
-    Locks the organization, so that of two equal requests at once the later sees what the earlier did. An organization
-    that is not there, or not any more, has no earlier answers. Raises `RequestIdReused`.
+    Locks the organization, so that of two equal requests at once the later sees what the earlier did. A deleted one
+    still answers: the retry of its own deletion. Raises `RequestIdReused`.
     """
-    try:
-        key = reads.organization_row(tx.connection, organization_id, lock=True).key
-    except NotFound:
+    key = _organization_key(tx, organization_id)
+    if key is None:
         return None
     found = ConnectionDriver(tx.connection).fetch_by_key(statements.REQUESTS_BY_ID, [(key, request_id)])
     if not found:
@@ -43,12 +42,16 @@ def remember(
     content: Mapping[str, Any],
     answer: Mapping[str, Any],
 ) -> None:
-    """Keep the answer for `find`. Call it after the effect; an organization that the effect deleted keeps none."""
-    try:
-        key = reads.organization_row(tx.connection, organization_id).key
-    except NotFound:
-        return
+    """Keep the answer for `find`. Call it after the effect, in its transaction."""
+    key = _organization_key(tx, organization_id)
+    assert key is not None, "what had an effect has an organization"
     request = StoredRequest(key, request_id, method, content, answer, tx.now)
     names = [column.name for column in tables.requests.columns]
     values = dict(zip(names, rows.request_to_row(request), strict=True))
     tx.connection.execute(insert(tables.requests).values(values))
+
+
+def _organization_key(tx: ControlTransaction, organization_id: str) -> int | None:
+    table = tables.organizations
+    query = select(table.c.key).where(table.c.id == organization_id).with_for_update()
+    return tx.connection.execute(query).scalar_one_or_none()
