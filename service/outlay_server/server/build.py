@@ -41,6 +41,7 @@ class Service:
     store: Store
     ledger: Ledger
     authenticator: Authenticator
+    dispatcher: Dispatcher
     health: Health
     storage_watch: StorageWatch
     sweep: Sweep
@@ -102,6 +103,7 @@ def build(settings: Settings, store: Store, admin_key_hash: bytes, tracing: Trac
         store=store,
         ledger=ledger,
         authenticator=authenticator,
+        dispatcher=dispatcher,
         health=health,
         storage_watch=StorageWatch(store, storage_answers),
         sweep=Sweep(store, ledger),

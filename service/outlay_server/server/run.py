@@ -30,6 +30,16 @@ logger = logging.getLogger(__name__)
 _EXPECTED: Final = (SettingsInvalid, AdminKeyUnusable, StoreUnusable, CannotListen, TracingUnavailable)
 """Reasons not to start that are told in words and not in a traceback."""
 
+_QUIET_WAIT_SECONDS: Final = 1.0
+"""How long a stop waits for a moment without calls."""
+
+_REFUSING_SECONDS: Final = 0.3
+"""And then for the same while it refuses them."""
+
+_LOOK_SECONDS: Final = 0.01
+_QUIET_LOOKS: Final = 3
+"""So many looks in a row that see no call: the loop has had time to take up whatever gRPC held."""
+
 Say = Callable[[str], None]
 
 
@@ -168,5 +178,26 @@ def _http_server(
 
 
 async def _drain(service: Service, rest: HttpServer, grace_seconds: float) -> None:
-    """Accept nothing more, and let what is in flight end. Whatever takes longer is cut off."""
+    """Accept nothing more, and let what is in flight end. Whatever takes longer is cut off.
+
+    gRPC throws away calls that it has received and not yet handed over when it stops, and their callers see CANCELLED,
+    which nobody repeats. So it stops in a moment without calls; where there is none, because callers do not ask for
+    health, further ones are refused as UNAVAILABLE first, which clients repeat elsewhere.
+    """
+    if not await _quiet(service, min(_QUIET_WAIT_SECONDS, grace_seconds)):
+        await service.ledger.stop()
+        await _quiet(service, _REFUSING_SECONDS)
     await asyncio.gather(service.grpc_server.stop(grace_seconds), rest.stop())
+
+
+async def _quiet(service: Service, within_seconds: float) -> bool:
+    """Wait for a moment in which no call is being answered and none arrives. False where there is none in time."""
+    quiet_looks = 0
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_seconds
+    while loop.time() < deadline:
+        quiet_looks = 0 if service.dispatcher.in_flight else quiet_looks + 1
+        if quiet_looks == _QUIET_LOOKS:
+            return True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False

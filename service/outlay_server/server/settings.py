@@ -22,7 +22,15 @@ from outlay_server.server.address import Address, parse_address
 PREFIX: Final = "OUTLAY_"
 
 _OF_CLIENTS: Final = frozenset(
-    {"OUTLAY_API_KEY", "OUTLAY_API_KEY_FILE", "OUTLAY_CA_FILE", "OUTLAY_ENDPOINT", "OUTLAY_ORGANIZATION"}
+    {
+        "OUTLAY_API_KEY",
+        "OUTLAY_API_KEY_FILE",
+        "OUTLAY_CA_FILE",
+        "OUTLAY_CLIENT_CERT_FILE",
+        "OUTLAY_CLIENT_KEY_FILE",
+        "OUTLAY_ENDPOINT",
+        "OUTLAY_ORGANIZATION",
+    }
 )
 """Read by the SDK and the command line; no slip where a server finds them."""
 
