@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from outlay_server.api.caller import Call
 from outlay_server.control import Origin, replay
+from outlay_server.domain.errors import AlreadyExists
 from outlay_server.store.contract import ControlTransaction, Store
 
 M = TypeVar("M", bound=Message)
@@ -47,7 +48,12 @@ async def change_once(
         replay.remember(transaction, organization_id, request.request_id, call.method, content, remembered)
         return answer
 
-    return await store.change(once)
+    try:
+        return await store.change(once)
+    except AlreadyExists:
+        # Two equal requests at once, and the other was first: it had nothing to lock that this one could wait for,
+        # because what both make was not there. Now it is, and the first answer with it.
+        return await store.change(once)
 
 
 def _content(request: Any) -> dict[str, Any]:
