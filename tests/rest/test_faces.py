@@ -363,7 +363,7 @@ async def test_other_failures_keep_the_shape(client: httpx2.AsyncClient, script:
     assert (await client.delete(path)).json()["success"] is False
     assert (await client.delete(path)).status_code == 405
     wrong_type = {"content-type": "text/plain"}
-    assert (await client.request(VERB[path], path, content=b"{}", headers=wrong_type)).status_code == 415
+    assert (await client.request(VERB[path], path, content=b"{}", headers=wrong_type)).status_code == 422
     large = b" " * (256 * 1024 + 1)
     assert (await client.request(VERB[path], path, content=large, headers=JSON)).status_code == 413
     for method in ("GetBudget", "ListAlerts"):
@@ -371,3 +371,12 @@ async def test_other_failures_keep_the_shape(client: httpx2.AsyncClient, script:
     answer = await client.get(path)
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "internal")
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_platform_key_names_the_organization_by_id_or_by_name(
+    client: httpx2.AsyncClient, script: Script
+) -> None:
+    """Both spellings are in use, and mean the same."""
+    for named in ("acme", "organizations/acme"):
+        await client.get(CAPS, params={"organization": named})
+    assert [seen.message.name for seen in script.seen] == ["organizations/acme/budgets/spending"] * 2

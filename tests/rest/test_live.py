@@ -197,7 +197,8 @@ def test_no_bad_body_changes_anything(tenant: Tenant) -> None:
             name: client.request(verb, path, content=body, headers=JSON).status_code for name, body in bodies.items()
         }
         assert found == dict.fromkeys(bodies, status), path
-        assert client.request(verb, path, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+        undeclared = client.request(verb, path, content=b"{}", headers={"content-type": "text/plain"})
+        assert undeclared.status_code == (422 if status == 422 else 415)
         assert client.request(verb, path, content=b" " * 300_000, headers=JSON).status_code == 413
         credential = httpx2.request(
             verb, f"{tenant.server.http_url}{path}", params={"api_key": tenant.server.admin_key}, json={}

@@ -25,11 +25,11 @@ def organization_of(request: Request) -> str:
     named = [value for key, value in pairs if key == "organization"]
     if len(named) > 1:
         violations.append(Violation("organization", "is given twice"))
-    elif named and not _ORGANIZATION.fullmatch(named[0]):
-        violations.append(Violation("organization", "must be the id of an organization"))
+    elif named and not _ORGANIZATION.fullmatch(named[0].removeprefix("organizations/")):
+        violations.append(Violation("organization", "must be an organization's id or name"))
     if violations:
         raise invalid(violations)
-    return f"organizations/{named[0]}" if named else OWN_ORGANIZATION
+    return f"organizations/{named[0].removeprefix('organizations/')}" if named else OWN_ORGANIZATION
 
 
 async def read_object(request: Request, known: Collection[str], *, empty_allowed: bool) -> dict[str, Json]:

@@ -1,7 +1,7 @@
-"""Failures in the shapes of the two faces. Both say 422 where the native face says 400 VALIDATION_FAILED."""
+"""Failures in the shapes of the two faces. Both say 422 where the native face says VALIDATION_FAILED as 400 or 415."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -23,9 +23,14 @@ def as_seen(problem: Problem) -> Problem:
     """The problem with the status, and the names of fields, of these faces."""
     if problem.reason != "VALIDATION_FAILED":
         return problem
-    status = 422 if problem.http_status == 400 else problem.http_status
+    status = 422 if problem.http_status in (400, 415) else problem.http_status
     violations = tuple(_translated(each) for each in problem.violations)
-    return dataclasses.replace(problem, http_status=status, violations=violations)
+    message = problem.message if violations == problem.violations else _message(violations)
+    return dataclasses.replace(problem, http_status=status, message=message, violations=violations)
+
+
+def _message(violations: Sequence[Violation]) -> str:
+    return "; ".join(f"{each.field}: {each.description}" for each in violations)
 
 
 def _translated(violation: Violation) -> Violation:
