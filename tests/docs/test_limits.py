@@ -16,8 +16,8 @@ def _constants(module: ModuleType) -> dict[str, object]:
 
 def _figure(value: object) -> str:
     match value:
-        case int():
-            return f"{value:,}"
+        case int() | float():
+            return f"{value:,g}" if isinstance(value, float) else f"{value:,}"
         case tuple():
             return ", ".join(str(item) for item in value)
         case re.Pattern():
