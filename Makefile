@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+POSTGRES ?=
 # Further arguments: make test ARGS="tests/domain -x", make bench ARGS=--quick
 ARGS ?=
 
@@ -29,8 +30,8 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## Serve on the embedded default: gRPC 127.0.0.1:50051, HTTP 127.0.0.1:8080, data in ./data
 	@exec $(BIN)/outlay serve $(ARGS)
 
-demo: $(STAMP) ## Watch caps, alerts and a denial on a live server
-	@exec $(BIN)/outlay demo $(ARGS)
+demo: $(STAMP) ## Watch caps, alerts and a denial on a live server; POSTGRES=1 on PostgreSQL
+	@exec $(if $(POSTGRES),$(BIN)/python scripts/with_postgres.py) $(BIN)/outlay demo $(ARGS)
 
 test: $(STAMP) ## Run the tests on every store this machine can start
 	$(BIN)/python -m pytest $(ARGS)
