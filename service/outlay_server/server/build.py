@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from outlay_rest import create_app
 from outlay_server.api.authentication import Authenticator, StoreKeys
-from outlay_server.api.dispatcher import SERVICES, Dispatcher, contract_methods
+from outlay_server.api.dispatcher import SERVICES, Dispatcher
 from outlay_server.api.grpc_edge import add_services
 from outlay_server.domain.reservation import ReservationState
 from outlay_server.ledger import Ledger
@@ -42,6 +42,7 @@ class Service:
     ledger: Ledger
     authenticator: Authenticator
     dispatcher: Dispatcher
+    telemetry: Telemetry
     health: Health
     storage_watch: StorageWatch
     sweep: Sweep
@@ -69,12 +70,9 @@ def create_store(settings: Settings) -> Store:
 
 def build(settings: Settings, store: Store, admin_key_hash: bytes, tracing: Tracing | None) -> Service:
     """Return the service on a store, which need not be open yet."""
-    metrics = Metrics(
-        contract_methods(), version=VERSION, storage="postgresql" if store.capabilities.replicas else "sqlite"
-    )
+    metrics = Metrics(version=VERSION, storage="postgresql" if store.capabilities.replicas else "sqlite")
     telemetry = Telemetry(metrics, CallLog(settings.slow_call_seconds))
     ledger = Ledger(store, observer=telemetry)
-    metrics.watch_queue(lambda: ledger.queue_depth)
     authenticator = Authenticator(StoreKeys(store), admin_key_hash, wall_clock)
     health = Health()
     names = tuple(service.full_name for service in SERVICES)
@@ -88,6 +86,7 @@ def build(settings: Settings, store: Store, admin_key_hash: bytes, tracing: Trac
         )
         grpc_server = create_grpc_server(health, names, interceptors=(TraceContext(),))
     add_services(grpc_server, dispatcher)
+    metrics.watch(calls_in_flight=lambda: dispatcher.in_flight, queue_depth=lambda: ledger.queue_depth)
 
     def storage_answers(answers: bool) -> None:
         health.set_serving(answers)
@@ -104,6 +103,7 @@ def build(settings: Settings, store: Store, admin_key_hash: bytes, tracing: Trac
         ledger=ledger,
         authenticator=authenticator,
         dispatcher=dispatcher,
+        telemetry=telemetry,
         health=health,
         storage_watch=StorageWatch(store, storage_answers),
         sweep=Sweep(store, ledger),

@@ -2,7 +2,8 @@
 
 import platform
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
@@ -29,17 +30,28 @@ OPEN_RESERVATIONS_MAX_AGE_SECONDS: Final = 10.0
 """They are counted when somebody asks, and not more often than this: a count reads every one of them."""
 
 
-class Metrics:
-    """Everything the service counts: an observer of calls and of the ledger."""
+_CODES: Final = (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED, *dict.fromkeys(CODES.values()))
+"""Every code that a call can end with."""
 
-    def __init__(self, methods: Iterable[str], *, version: str, storage: str) -> None:
-        """`methods` are the full names of all RPCs, such as `/outlay.v1.BudgetService/CheckSpend`."""
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """Series of one method, kept at hand: `labels` takes a lock and costs more than the counting."""
+
+    codes: Mapping[grpc.StatusCode, Counter]
+    seconds: Histogram
+
+
+class Metrics:
+    """Everything the service counts."""
+
+    def __init__(self, *, version: str, storage: str) -> None:
         # Series that say since when another is counted double the page, and scrapers do not need them.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._declare_calls(methods)
+        self._declare_calls()
         self._declare_ledger()
         self._storage_up = Gauge("outlay_storage_up", "1 while the ledger's storage answers.", registry=self.registry)
         self._queue_depth = Gauge(
@@ -58,11 +70,11 @@ class Metrics:
             registry=self.registry,
         ).labels(version, platform.python_version(), grpc.__version__, storage).set(1)
 
-    def _declare_calls(self, methods: Iterable[str]) -> None:
-        calls = Counter(
+    def _declare_calls(self) -> None:
+        self._calls = Counter(
             "outlay_calls", "Calls that were answered, over gRPC and REST.", ("method", "code"), registry=self.registry
         )
-        seconds = Histogram(
+        self._seconds = Histogram(
             "outlay_call_seconds",
             "From a call's arrival to its answer.",
             ("method",),
@@ -70,11 +82,7 @@ class Metrics:
             registry=self.registry,
         )
         self._in_flight = Gauge("outlay_calls_in_flight", "Calls that are being answered.", registry=self.registry)
-        names = {method: method.rpartition("/")[2] for method in methods}
-        codes = {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED, *CODES.values()}
-        # Children are looked up in plain dictionaries: `labels` takes a lock and costs more than the counting.
-        self._calls = {(m, code): calls.labels(name, code.name) for m, name in names.items() for code in codes}
-        self._seconds = {method: seconds.labels(name) for method, name in names.items()}
+        self._by_method: dict[str, _Method] = {}
 
     def _declare_ledger(self) -> None:
         decisions = Counter(
@@ -105,15 +113,22 @@ class Metrics:
             registry=self.registry,
         )
 
-    # The edge's observer
+    def call_finished(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Count an answer to a method of the contract, `/outlay.v1.BudgetService/CheckSpend`."""
+        counted = self._by_method.get(method) or self._new_method(method)
+        counted.codes[code].inc()
+        counted.seconds.observe(seconds)
 
-    def call_started(self, method: str) -> None:
-        self._in_flight.inc()
+    def _new_method(self, method: str) -> "_Method":
+        """Make the series of a method with its first call.
 
-    def call_finished(self, method: str, code: grpc.StatusCode, seconds: float, correlation_id: str) -> None:
-        self._in_flight.dec()
-        self._calls[method, code].inc()
-        self._seconds[method].observe(seconds)
+        Of every code, so that the first failure shows as a rise; and of no method that nobody calls, because each
+        scrape formats all there are.
+        """
+        name = method.rpartition("/")[2]
+        made = _Method({code: self._calls.labels(name, code.name) for code in _CODES}, self._seconds.labels(name))
+        self._by_method[method] = made
+        return made
 
     # The ledger's observer
 
@@ -142,9 +157,10 @@ class Metrics:
     def storage_answers(self, answers: bool) -> None:
         self._storage_up.set(answers)
 
-    def watch_queue(self, depth: Callable[[], int]) -> None:
-        """Ask for the depth of the ledger's queue whenever metrics are read."""
-        self._queue_depth.set_function(depth)
+    def watch(self, *, calls_in_flight: Callable[[], int], queue_depth: Callable[[], int]) -> None:
+        """Ask for these whenever metrics are read."""
+        self._in_flight.set_function(calls_in_flight)
+        self._queue_depth.set_function(queue_depth)
 
     async def refresh(self, count_open_reservations: Callable[[], Awaitable[int]]) -> None:
         """Count what is too dear to count at each change, unless that was done a moment ago."""

@@ -192,11 +192,12 @@ async def _drain(service: Service, rest: HttpServer, grace_seconds: float) -> No
 
 async def _quiet(service: Service, within_seconds: float) -> bool:
     """Wait for a moment in which no call is being answered and none arrives. False where there is none in time."""
-    quiet_looks = 0
+    quiet_looks, arrived = 0, -1
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within_seconds
     while loop.time() < deadline:
-        quiet_looks = 0 if service.dispatcher.in_flight else quiet_looks + 1
+        is_quiet = not service.dispatcher.in_flight and service.telemetry.calls_started == arrived
+        quiet_looks, arrived = quiet_looks + 1 if is_quiet else 0, service.telemetry.calls_started
         if quiet_looks == _QUIET_LOOKS:
             return True
         await asyncio.sleep(_LOOK_SECONDS)

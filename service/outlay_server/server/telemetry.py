@@ -13,12 +13,13 @@ class Telemetry:
     def __init__(self, metrics: Metrics, log: CallLog) -> None:
         self._metrics = metrics
         self._log = log
+        self.calls_started = 0
 
     def call_started(self, method: str) -> None:
-        self._metrics.call_started(method)
+        self.calls_started += 1
 
     def call_finished(self, method: str, code: grpc.StatusCode, seconds: float, correlation_id: str) -> None:
-        self._metrics.call_finished(method, code, seconds, correlation_id)
+        self._metrics.call_finished(method, code, seconds)
         self._log.call_finished(method, code, seconds, correlation_id)
 
     def batch_posted(self, commands: int, seconds: float) -> None:
