@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import os
+import signal
 import sqlite3
 import threading
 import time
@@ -112,6 +114,13 @@ def test_who_watches_does_not_hold_up_the_end(start_server: StartServer) -> None
         watch = stub.Watch(health_pb2.HealthCheckRequest())
         next(watch)
         assert server.terminate(timeout_seconds=15) == 0
+
+
+def test_a_second_request_to_end_is_obeyed_at_once(start_server: StartServer) -> None:
+    server = start_server(environment={"OUTLAY_SHUTDOWN_DELAY_SECONDS": "300"})
+    os.kill(server.pid, signal.SIGTERM)
+    eventually(lambda: health_of(server) == NOT_SERVING)
+    assert server.terminate() == -signal.SIGTERM
 
 
 # The database dies and returns

@@ -203,6 +203,12 @@ def test_a_damaged_ledger_is_refused_with_what_to_restore(refused: Refused, tmp_
     assert f"{tmp_path}/ledger.db cannot be opened as a ledger" in said
 
 
+def test_a_data_directory_that_is_none_refuses_the_start(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(environment={"OUTLAY_DATA_DIR": f"{tmp_path}/file"}, admin_key=new_key())
+    assert f"The ledger cannot be opened: [Errno 17] File exists: '{tmp_path}/file'" in said
+
+
 def test_a_postgresql_that_is_not_there_refuses_the_start(refused: Refused) -> None:
     said = refused(database_url="postgresql://outlay:geheim@127.0.0.1:1/outlay", admin_key=new_key())
     assert ("PostgreSQL cannot be reached" in said, "geheim" in said) == (True, False)

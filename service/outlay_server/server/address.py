@@ -45,7 +45,9 @@ def parse_address(text: str) -> Address:
 
 def listen(address: Address) -> tuple[socket.socket, Address]:
     """Return a socket that already listens there, and the address with its actual port. Raises `OSError`."""
-    family, _, _, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    # Where a name has both, as localhost has, IPv4 is what older clients look for.
+    family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         # Only over connections that still linger; a second server at the same port is refused all the same.

@@ -23,8 +23,8 @@ _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # Holds against rapid reset (CVE-2023-44487), and does not refuse honest bursts, which 100 does.
     ("grpc.max_concurrent_streams", 1_000),
     ("grpc.max_receive_message_length", BATCH_RECEIVE_MAX_BYTES + _RECEIVE_SLACK_BYTES),
-    # Clients may keep idle connections alive with pings from every 10 s; by default they would draw GOAWAY.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Clients may keep idle connections alive by pings, usually every 10 s; by default these would draw GOAWAY.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # And connections whose other end is gone are noticed.
     ("grpc.keepalive_time_ms", 60_000),

@@ -13,6 +13,7 @@ from typing import Final
 import uvloop
 from starlette.applications import Starlette
 
+from outlay_server.domain.errors import StorageUnavailable
 from outlay_server.server.address import Address, listen
 from outlay_server.server.admin_key import FILE_NAME, AdminKeyUnusable, resolve_admin_key
 from outlay_server.server.background import Background
@@ -126,17 +127,26 @@ def _stop_requests() -> asyncio.Event:
 @asynccontextmanager
 async def _opened_store(settings: Settings) -> AsyncIterator[Store]:
     """The store, open and at this version's schema."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = create_store(settings)
     try:
+        await _open(store, settings)
+        yield store
+    finally:
+        await store.close()
+
+
+async def _open(store: Store, settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         await store.open()
         if isinstance(settings.database, SqliteDatabase) or settings.migrate:
             await store.migrate()
         else:
             await store.read(migrations.require_head)
-        yield store
-    finally:
-        await store.close()
+    except StorageUnavailable as error:
+        raise StoreUnusable("The database went away while it was being opened.") from error
+    except OSError as error:
+        raise StoreUnusable(f"The ledger cannot be opened: {error}.") from error
 
 
 async def _start(service: Service, settings: Settings, ending: AsyncExitStack) -> list[str]:
