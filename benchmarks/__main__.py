@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Outlay beside a bare echo.")
     parser.add_argument("variants", nargs="*", help="only variants with one of these words in their names")
     parser.add_argument("--rounds", type=int, default=3, help="trials of each variant (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="measured time of a trial (%(default)s)")
-    parser.add_argument("--warm-up", type=float, default=0.4, help="seconds before it (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="measured time of a trial (%(default)s)")
+    parser.add_argument("--warm-up", type=float, default=0.3, help="seconds before it (%(default)s)")
     parser.add_argument("--most-calls", type=int, help="end a trial after so many calls")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "benchmarks.json", help="the JSON file")
     return parser
