@@ -218,6 +218,8 @@ class AdminServiceServicer(object):
         """One webhook endpoint.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -227,6 +229,8 @@ class AdminServiceServicer(object):
         """The webhook endpoints of an organization, ordered by id.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,6 +241,8 @@ class AdminServiceServicer(object):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
         REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -247,6 +253,8 @@ class AdminServiceServicer(object):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
         MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,6 +265,8 @@ class AdminServiceServicer(object):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
         unreachable: retry with the same request_id.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,6 +276,8 @@ class AdminServiceServicer(object):
         """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

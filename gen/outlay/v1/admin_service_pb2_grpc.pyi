@@ -96,34 +96,46 @@ class AdminServiceStub:
     """One webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     ListWebhookEndpoints: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListWebhookEndpointsRequest, _admin_service_pb2.ListWebhookEndpointsResponse]
     """The webhook endpoints of an organization, ordered by id.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     CreateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """Create a webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
     REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     UpdateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """Change the settings that `update_mask` names.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
     MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     DeleteWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]
     """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
     unreachable: retry with the same request_id.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     TestWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.TestWebhookEndpointRequest, _admin_service_pb2.TestWebhookEndpointResponse]
     """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAlertsRequest, _admin_service_pb2.ListAlertsResponse]
     """The thresholds that were crossed, newest first.
@@ -200,34 +212,46 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """One webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     ListWebhookEndpoints: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListWebhookEndpointsRequest, _admin_service_pb2.ListWebhookEndpointsResponse]  # type: ignore[assignment]
     """The webhook endpoints of an organization, ordered by id.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     CreateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Create a webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
     REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     UpdateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Change the settings that `update_mask` names.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
     MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     DeleteWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
     unreachable: retry with the same request_id.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     TestWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.TestWebhookEndpointRequest, _admin_service_pb2.TestWebhookEndpointResponse]  # type: ignore[assignment]
     """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+
+    Not served by this version: UNIMPLEMENTED.
     """
     ListAlerts: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAlertsRequest, _admin_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
     """The thresholds that were crossed, newest first.
@@ -355,6 +379,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """One webhook endpoint.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -366,6 +392,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """The webhook endpoints of an organization, ordered by id.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -378,6 +406,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
         REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -390,6 +420,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
         MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -402,6 +434,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
         unreachable: retry with the same request_id.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -413,6 +447,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod

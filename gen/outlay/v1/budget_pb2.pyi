@@ -392,7 +392,7 @@ class BudgetSpend(_message.Message):
     @_builtins.property
     def projected_exhaustion_time(self) -> _timestamp_pb2.Timestamp:
         """When the limit is reached if the spend of the cycle so far goes on in a straight line. Absent without a limit,
-        without spend, and where that lies after the cycle's end.
+        without spend, where spend has reached the limit, and where that lies after the cycle's end.
         """
 
     def __init__(

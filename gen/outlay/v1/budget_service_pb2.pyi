@@ -399,8 +399,8 @@ class UpdateBudgetRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields to set; one that is named and absent in `budget` is cleared. `cycle`, `cap_override`,
-        `alert_thresholds` and `selector` may be named as a whole, the members of `cycle` and `cap_override` one by one
-        too. `*` names all. Absent: the fields that are present. Over HTTP, absent: the keys of the body, where `null`
+        `alert_thresholds` and `selector` may be named as a whole, the members of `cycle` one by one too.
+        `*` names all. Absent: the fields that are present. Over HTTP, absent: the keys of the body, where `null`
         clears. Output-only, immutable and unknown paths are refused, except an immutable field whose value does not
         change.
         """
@@ -408,7 +408,7 @@ class UpdateBudgetRequest(_message.Message):
     @_builtins.property
     def gates(self) -> _containers.ScalarMap[_builtins.str, _builtins.bool]:
         """Gates of the organization to switch in the same transaction and the same audit event, by gate id: true lets spend
-        pass. A missing gate is NOT_FOUND. A map cannot be written as query parameters, so over HTTP use
+        pass. A gate that is not there is VALIDATION_FAILED. A map cannot be written as query parameters, so over HTTP use
         UpdateOrganization.
         """
 

@@ -231,9 +231,8 @@ class BudgetServiceServicer(object):
         whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
         Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
-        When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
-        (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
-        for it.
+        When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process. Retry
+        UNAVAILABLE with the same request_id: an amount is never held twice for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -356,6 +355,8 @@ class BudgetServiceServicer(object):
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
         the last answer; where that is too long ago, every budget is sent afresh.
+
+        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

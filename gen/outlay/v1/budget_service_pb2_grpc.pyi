@@ -97,9 +97,8 @@ class BudgetServiceStub:
     whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
     Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
-    When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
-    (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
-    for it.
+    When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process. Retry
+    UNAVAILABLE with the same request_id: an amount is never held twice for it.
     """
     BatchCheckSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.BatchCheckSpendRequest, _budget_service_pb2.BatchCheckSpendResponse]
     """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its
@@ -178,6 +177,8 @@ class BudgetServiceStub:
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
     the last answer; where that is too long ago, every budget is sent afresh.
+
+    Not served by this version: UNIMPLEMENTED.
     """
 
 @_typing.type_check_only
@@ -246,9 +247,8 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
     Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
-    When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
-    (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
-    for it.
+    When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process. Retry
+    UNAVAILABLE with the same request_id: an amount is never held twice for it.
     """
     BatchCheckSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.BatchCheckSpendRequest, _budget_service_pb2.BatchCheckSpendResponse]  # type: ignore[assignment]
     """Up to 1,000 independent checks, decided in order and made durable together. One that fails spoils no other: its
@@ -327,6 +327,8 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
     the last answer; where that is too long ago, every budget is sent afresh.
+
+    Not served by this version: UNIMPLEMENTED.
     """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -428,9 +430,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         whenever the question was understood: read `decision`, and treat anything but ALLOWED as a denial.
 
         Scope: `spend:check`. Errors: NOT_FOUND, REQUEST_ID_REUSED, LIMIT_EXCEEDED (10,000 open reservations of a budget).
-        When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process
-        (`on_unavailable` of the client library). Retry UNAVAILABLE with the same request_id: an amount is never held twice
-        for it.
+        When unreachable: fail closed and do not do the work, unless you chose to risk a fixed amount per process. Retry
+        UNAVAILABLE with the same request_id: an amount is never held twice for it.
         """
 
     @_abc_1.abstractmethod
@@ -575,6 +576,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
         the last answer; where that is too long ago, every budget is sent afresh.
+
+        Not served by this version: UNIMPLEMENTED.
         """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

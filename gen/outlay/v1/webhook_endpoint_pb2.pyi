@@ -47,7 +47,8 @@ Global___WebhookFormat: _TypeAlias = WebhookFormat  # noqa: Y015
 @_typing.final
 class WebhookEndpoint(_message.Message):
     """Where events of an organization are sent. Delivery is at least once, with a stable message id, retried with backoff
-    for three days; it never slows or blocks a check. At most 20 endpoints an organization.
+    for three days; it never slows or blocks a check. At most 20 endpoints an organization. Not served by this version: its methods answer
+    UNIMPLEMENTED.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -36,7 +36,6 @@ from outlay_server.domain.instant import Instant
 from outlay_server.domain.limits import BUDGETS_PER_ORGANIZATION_MAX
 from outlay_server.domain.names import BudgetName
 from outlay_server.domain.settings import (
-    DEFAULT_BUDGETS,
     BudgetSettings,
     merged,
     settings_of,
@@ -143,9 +142,8 @@ def update(
     if found is None:
         if not allow_missing:
             raise NotFound(str(BudgetName(organization_id, budget_id)))
-        base = DEFAULT_BUDGETS.get(budget_id, BudgetSettings(unit=settings.unit))
-        asked = merged(base, settings, paths)
-        return create(tx, origin, organization_id, budget_id, asked, validate_only=validate_only, gates=gates)
+        # AIP-134: all of the resource, with no regard to the mask.
+        return create(tx, origin, organization_id, budget_id, settings, validate_only=validate_only, gates=gates)
     ensure_etag(etag, found.revision)
     ensure_manager(found.managed_by, manager, override_manager)
     changed = with_settings(found, merged(settings_of(found), settings, paths), tx.now)

@@ -199,13 +199,13 @@ class LimitExceeded(OutlayError):
 
 
 class OpenReservations(OutlayError):
-    """A budget that still holds reservations is deleted only with `force`."""
+    """A budget or an organization that still holds reservations is deleted only with `force`."""
 
     reason = ErrorReason.OPEN_RESERVATIONS
 
     def __init__(self, count: int) -> None:
         super().__init__(
-            f"The budget still holds {count} open reservations. Wait for them, or set force.",
+            f"There are still {count} open reservations. Wait for them, or set force.",
             {"count": str(count)},
         )
         self.count = count

@@ -7,11 +7,13 @@ from outlay_server.domain.budget import Budget, CapOverride, Enforcement
 from outlay_server.domain.cycle import Cycle, cycle_containing, default_cycle
 from outlay_server.domain.errors import ValidationFailed, Violation
 from outlay_server.domain.gate import DEFAULT_GATES, Gate
-from outlay_server.domain.instant import Instant
+from outlay_server.domain.instant import END_OF_TIME, Instant
 from outlay_server.domain.selector import MATCH_ALL, Selector
 
 DEFAULT_CYCLE = default_cycle()
 """Calendar months, UTC."""
+
+EXPIRE_TIME = "budget.cap_override.expire_time"
 
 CYCLE_PATHS = frozenset({"cycle.period", "cycle.anchor", "cycle.time_zone"})
 """Parts of a cycle that can be changed one by one."""
@@ -95,9 +97,11 @@ def with_settings(budget: Budget, settings: BudgetSettings, now: Instant) -> Bud
     override = None
     if draft is not None:
         until = draft.expire_time or cycle_containing(now, settings.cycle).end
+        if draft.expire_time is None and until >= END_OF_TIME:
+            raise ValidationFailed([Violation(EXPIRE_TIME, "must be given where the cycle has no end")])
         override = CapOverride(draft.hard_cap_micros, until, draft.reason)
         if until <= now and override != budget.cap_override:
-            raise ValidationFailed([Violation("budget.cap_override.expire_time", "must be in the future")])
+            raise ValidationFailed([Violation(EXPIRE_TIME, "must be in the future")])
     values["cap_override"] = override
     return replace(budget, **values)
 

@@ -102,7 +102,7 @@ class SpendSum:
     """Refunds taken off."""
     refunded_micros: int = 0
     record_count: int = 0
-    """Entries of every kind."""
+    """Entries of spend; refunds are not counted."""
 
 
 def spend_sums(
@@ -138,7 +138,7 @@ def spend_sums(
                 table.c.labels,
                 func.sum(amount).filter(~is_refund),
                 func.sum(amount).filter(is_refund),
-                func.count(),
+                func.count().filter(~is_refund),
             )
             .where(table.c.organization_key == key)
             .group_by(table.c.labels)

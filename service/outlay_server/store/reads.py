@@ -236,11 +236,13 @@ def key_row(connection: Connection, organization_key: int, organization_id: str,
 
 
 def key_views(connection: Connection, organization_id: str, after_id: str, limit: int) -> list[KeyView]:
-    """Keys with ids above `after_id`: in the order they were made."""
+    """Keys, newest first; those after `after_id` ("" for the first page)."""
     key = organization_row(connection, organization_id).key
     table = tables.api_keys
-    query = select(table).where(table.c.organization_key == key, table.c.id > after_id).order_by(table.c.id)
-    return [key_view_of(row, organization_id) for row in connection.execute(query.limit(limit))]
+    query = select(table).where(table.c.organization_key == key).order_by(table.c.id.desc()).limit(limit)
+    if after_id:
+        query = query.where(table.c.id < after_id)
+    return [key_view_of(row, organization_id) for row in connection.execute(query)]
 
 
 def alerts(connection: Connection, organization_id: str, after_id: str, limit: int, budget_id: str) -> list[Alert]:

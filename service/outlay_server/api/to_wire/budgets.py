@@ -80,13 +80,13 @@ def percent_used(view: BudgetView) -> float | None:
 def projected_exhaustion(view: BudgetView) -> Instant | None:
     """When the limit is reached if the spend of the cycle goes on as it did so far, in a straight line.
 
-    None without a limit, without spend, and where it lies after the cycle. A cycle without end is as old as its budget:
-    its first instant may lie decades back, and would flatten any line.
+    None without a limit, without spend, once the limit is reached, and where it lies after the cycle. A cycle without
+    end is as old as its budget: its first instant may lie decades back, and would flatten any line.
     """
     limit, spent, window = view.limits.limit_micros, view.counter.spent_micros, view.counter.window
     start = window.start if window.end < END_OF_TIME else max(window.start, view.budget.create_time)
     elapsed = view.now - start
-    if limit is None or spent <= 0 or elapsed <= 0:
+    if limit is None or not 0 < spent < limit or elapsed <= 0:
         return None
     reached = start + elapsed * limit // spent
     return None if reached >= window.end else Instant(reached)

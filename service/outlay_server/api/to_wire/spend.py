@@ -163,6 +163,7 @@ def _verdict(verdict: Verdict, root: str) -> pb.BudgetVerdict:
         reason=_REASONS[verdict.reason],
         admitted=verdict.reason is None or verdict.enforcement is Enforcement.SHADOW,
         enforcement=ENFORCEMENTS[verdict.enforcement],
+        cycle_end=optional_timestamp(verdict.cycle_end),
     )
 
 
