@@ -90,7 +90,7 @@ async def test_a_file_may_lie_in_any_folder(tmp_path: Path, folder: str) -> None
         await new_organization(store)
         await ledger.submit(record(1))
         assert (await budget(store)).counter.spent_micros == 1
-    assert os.listdir(tmp_path) == [folder]
+    assert await asyncio.to_thread(lambda: [path.name for path in tmp_path.iterdir()]) == [folder]
 
 
 @pytest.mark.parametrize("pragma", ["synchronous", "journal_mode"])
