@@ -122,7 +122,7 @@ def test_grpcurl_lists_describes_and_calls(replicas: Replicas) -> None:
         return answer
 
     allowed, denied = check(600_000), check(600_000)
-    assert (allowed["decision"], allowed["grantedMicros"]) == ("DECISION_ALLOWED", "600000")
+    assert (allowed["decision"], allowed["granted_micros"]) == ("DECISION_ALLOWED", "600000")
     assert (denied["decision"], denied["reason"]) == ("DECISION_DENIED", "DENIAL_REASON_HELD_BY_RESERVATIONS")
 
 
