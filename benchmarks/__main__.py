@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report.as_json(variants, results, pace), indent=1))
     print(report.table(report.lines(variants, results)))
+    if compared := report.comparison_lines(results):
+        print(f"\n{compared}")
     _say(f"The books were exact after every trial. All trials: {options.output}")
     return 0
 

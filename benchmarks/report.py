@@ -32,6 +32,29 @@ class Line:
     client_microseconds: float
 
 
+COMPARED = (
+    ("check, PostgreSQL, 64 in flight", "bare UPDATE + INSERT, PostgreSQL, 64"),
+    ("check, SQLite, 64 in flight", "bare UPDATE + INSERT, SQLite"),
+    ("check, PostgreSQL, two replicas, 64", "check, PostgreSQL, 64 in flight"),
+    ("batches of 100, SQLite, 8 in flight", "check, SQLite, 64 in flight"),
+)
+"""Pairs that say something beside each other, where both were measured."""
+
+
+def comparisons(results: Results) -> list[tuple[str, str, float]]:
+    """Checks per second of the first over those of the second: the median over the rounds."""
+    return [
+        (first, second, _ratio(results[first], results[second]))
+        for first, second in COMPARED
+        if first in results and second in results
+    ]
+
+
+def _ratio(trials: list[Trial], beside: list[Trial]) -> float:
+    pairs = zip(trials, beside, strict=True)
+    return median(trial.checks_per_second / other.checks_per_second for trial, other in pairs)
+
+
 def lines(variants: Sequence[Variant], results: Results) -> list[Line]:
     return [_line(variant, results[variant.name], results[variant.beside]) for variant in variants]
 
@@ -40,7 +63,7 @@ def _line(variant: Variant, trials: list[Trial], beside: list[Trial]) -> Line:
     pairs = list(zip(trials, beside, strict=True))
     return Line(
         name=variant.name,
-        ratio=median(trial.checks_per_second / other.checks_per_second for trial, other in pairs),
+        ratio=_ratio(trials, beside),
         cpu_ratio=_cpu_ratio(pairs),
         checks_per_second=median(trial.checks_per_second for trial in trials),
         p50_milliseconds=median(trial.p50_seconds for trial in trials) * 1e3,
@@ -71,6 +94,10 @@ def table(found: Sequence[Line]) -> str:
     return "\n".join([_HEADER, *(_row(line) for line in found)])
 
 
+def comparison_lines(results: Results) -> str:
+    return "\n".join(f"- {first} / {second}: {ratio:.2f}" for first, second, ratio in comparisons(results))
+
+
 def _row(line: Line) -> str:
     cells = [
         line.name,
@@ -94,6 +121,7 @@ def as_json(variants: Sequence[Variant], results: Results, pace: Pace) -> dict[s
         "machine": _machine(),
         "pace": asdict(pace),
         "lines": [asdict(line) for line in lines(variants, results)],
+        "comparisons": [list(comparison) for comparison in comparisons(results)],
         "trials": {name: [asdict(trial) for trial in trials] for name, trials in results.items()},
     }
 
