@@ -27,7 +27,6 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     # A server that was killed comes back within a second; the default waits that long before it looks again.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
