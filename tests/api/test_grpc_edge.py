@@ -131,12 +131,12 @@ async def test_webhooks_are_not_offered_yet(edge: Edge) -> None:
 
 
 async def correlation_ids(edge: Edge, *metadata: tuple[str, str]) -> tuple[str, str]:
-    """The id that an answer carries, and the one that an error does."""
+    """The id that an answer carries ("" for none), and the one that an error does."""
     call = edge.platform.admin.ListOrganizations(
         admin.ListOrganizationsRequest(), metadata=[bearer(edge.platform), *metadata]
     )
     await call
-    answered = dict(list(await call.trailing_metadata()))["x-request-id"]
+    answered = dict(list(await call.trailing_metadata())).get("x-request-id", "")
     return answered, (await raw_failure(edge, CHECK, b"", *metadata)).trailers["x-request-id"]
 
 
@@ -144,9 +144,10 @@ async def test_the_callers_id_comes_back_on_answers_and_errors(edge: Edge) -> No
     assert await correlation_ids(edge, ("x-request-id", "mine-1")) == ("mine-1", "mine-1")
 
 
-async def test_a_call_without_an_id_gets_one_of_its_own(edge: Edge) -> None:
-    first, second = await correlation_ids(edge)
-    assert first != second
+async def test_an_error_without_an_id_gets_one_of_its_own(edge: Edge) -> None:
+    """Whoever did not name a call needs a name for it only when it failed."""
+    (on_answer, first), (_, second) = await correlation_ids(edge), await correlation_ids(edge)
+    assert (on_answer, first != second) == ("", True)
 
 
 async def test_an_id_that_is_too_long_for_a_log_is_not_taken(edge: Edge) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.stores import CENT, admitted, budget, cap, check, disagreement, record, reserved
 from outlay_server.domain.commands import CheckOutcome, Outcome
-from outlay_server.domain.errors import Overloaded, StorageUnavailable
+from outlay_server.domain.errors import Overloaded
 from outlay_server.ledger import Ledger
 from outlay_server.store.contract import Store
 
@@ -99,13 +99,13 @@ async def test_a_batch_is_decided_in_its_own_order(store: Store, ledger: Ledger)
 async def test_stopping_answers_all_who_wait_and_takes_nobody_new(store: Store) -> None:
     """A drain ends with everything durable."""
     ledger = Ledger(store)
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(Overloaded):
         await ledger.submit(record(1))
     await ledger.start()
     waiting = [asyncio.ensure_future(ledger.submit(record(1))) for _ in range(100)]
     await asyncio.sleep(0)
     await ledger.stop()
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(Overloaded):
         await ledger.submit(record(1))
     assert all(not isinstance(answer, BaseException) for answer in await asyncio.gather(*waiting))
     assert ledger.queue_depth == 0

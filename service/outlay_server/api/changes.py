@@ -1,8 +1,9 @@
 """Changes of settings that happen once: what was answered under a request_id is answered again."""
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, TypeVar
 
+from google.api import field_behavior_pb2, resource_pb2  # type: ignore[import-untyped]
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
@@ -12,6 +13,8 @@ from outlay_server.domain.errors import AlreadyExists
 from outlay_server.store.contract import ControlTransaction, Store
 
 M = TypeVar("M", bound=Message)
+
+OUTPUT_ONLY: Final = field_behavior_pb2.FieldBehavior.OUTPUT_ONLY
 
 
 class ChangeRequest(Protocol):
@@ -57,10 +60,32 @@ async def change_once(
 
 
 def _content(request: Any) -> dict[str, Any]:
-    """Everything that makes two requests the same, by the names of the wire."""
-    content = _json_of(request)
-    content.pop("request_id", None)
+    """Everything that makes two requests the same, by the names of the wire: `budget.hard_cap_micros`.
+
+    Fields that callers cannot set are left out, as they are ignored. Messages below the resource are kept as their
+    bytes: not every Timestamp that can be sent can be written as JSON.
+    """
+    content: dict[str, Any] = {}
+    for field, value in request.ListFields():
+        if field.name == "request_id":
+            continue
+        if field.message_type is not None and field.message_type.GetOptions().HasExtension(resource_pb2.resource):
+            for part, inner in value.ListFields():
+                if OUTPUT_ONLY not in part.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
+                    content[f"{field.name}.{part.name}"] = _comparable(inner)
+        else:
+            content[field.name] = _comparable(value)
     return content
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, Message):
+        return value.SerializeToString(deterministic=True).hex()
+    if isinstance(value, Mapping):
+        return {key: _comparable(value[key]) for key in sorted(value)}
+    if isinstance(value, str | bool | int):
+        return value
+    return [_comparable(each) for each in value]
 
 
 def _json_of(message: Message) -> dict[str, Any]:

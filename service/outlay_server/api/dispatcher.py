@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -167,27 +167,45 @@ class Dispatcher:
         deadline_seconds: float | None,
         correlation_id: str,
     ) -> Message:
-        if deadline_seconds is None:
-            deadline_seconds = DEADLINE_DEFAULT_SECONDS
-        elif deadline_seconds <= 0:
+        if deadline_seconds is not None and deadline_seconds <= 0:
             raise DeadlineExceeded
         self._in_flight.enter(method.in_flight_limit)
-        deadline = asyncio.timeout(min(deadline_seconds, DEADLINE_MAX_SECONDS))
+        try:
+            if source == AuditSource.GRPC and deadline_seconds is not None and deadline_seconds <= DEADLINE_MAX_SECONDS:
+                # gRPC cancels the call itself when this deadline passes; a timer of ours would cost each call one.
+                return await self._handle(method, request, metadata, source, correlation_id)
+            bound = (
+                DEADLINE_DEFAULT_SECONDS if deadline_seconds is None else min(deadline_seconds, DEADLINE_MAX_SECONDS)
+            )
+            return await self._bounded(bound, self._handle(method, request, metadata, source, correlation_id))
+        finally:
+            self._in_flight.leave()
+
+    async def _bounded(self, seconds: float, work: Coroutine[Any, Any, Message]) -> Message:
+        deadline = asyncio.timeout(seconds)
         try:
             async with deadline:
-                caller = await self._authenticator.authenticate(metadata)
-                _authorize(method, caller)
-                if isinstance(request, bytes):
-                    request = _parse(method, request)
-                if source == AuditSource.GRPC and (tool := metadata.get(SOURCE)) in _TOOLS:
-                    source = tool
-                return await method.handler(request, Call(method.name, caller, source, correlation_id))
+                return await work
         except TimeoutError:
             if deadline.expired():
                 raise DeadlineExceeded from None
             raise
-        finally:
-            self._in_flight.leave()
+
+    async def _handle(
+        self,
+        method: Method,
+        request: Message | bytes,
+        metadata: Mapping[str, str],
+        source: str,
+        correlation_id: str,
+    ) -> Message:
+        caller = await self._authenticator.authenticate(metadata)
+        _authorize(method, caller)
+        if isinstance(request, bytes):
+            request = _parse(method, request)
+        if source == AuditSource.GRPC and (tool := metadata.get(SOURCE)) in _TOOLS:
+            source = tool
+        return await method.handler(request, Call(method.name, caller, source, correlation_id))
 
 
 def _authorize(method: Method, caller: Caller) -> None:

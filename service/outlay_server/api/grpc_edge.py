@@ -70,7 +70,9 @@ def _behavior(dispatcher: Dispatcher, path: str) -> Behavior:
             context.set_details(error.message)
             context.set_trailing_metadata(((CORRELATION_ID, correlation_id), *trailers_of(error, status)))
             return b""
-        context.set_trailing_metadata(((CORRELATION_ID, correlation_id),))
+        if CORRELATION_ID in metadata:
+            # Only to who names its calls: sending trailers costs a call more than deciding a check does.
+            context.set_trailing_metadata(((CORRELATION_ID, correlation_id),))
         return message.SerializeToString()
 
     return answer

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from outlay_server.domain.books import Books
 from outlay_server.domain.commands import CheckSpend, Command, ExtendReservation, Outcome, SettleExpired
-from outlay_server.domain.errors import OutlayError, Overloaded, StorageUnavailable
+from outlay_server.domain.errors import OutlayError, Overloaded
 from outlay_server.domain.limits import BATCH_MAX
 from outlay_server.domain.posting import post, settle_expired, with_retry_times
 from outlay_server.store.contract import Store
@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 
 QUEUE_MAX = 20_000
 """Commands that may wait. More than are decided within a caller's patience would only be decided in vain."""
+
+QUIET_TURNS = 3
+"""Turns of the event loop without a new command after which a batch is taken."""
+
+GATHER_TURNS_MAX = 64
+"""Turns after which it is taken all the same."""
 
 RETRY_AFTER_SECONDS = 1
 """What a caller that was shed is told to wait."""
@@ -113,9 +119,7 @@ class Ledger:
         return answers
 
     async def _enqueue(self, commands: Sequence[Command]) -> list[Answer]:
-        if self._stopping or self._task is None:
-            raise StorageUnavailable
-        if self._waiting + len(commands) > self._queue_max:
+        if self._stopping or self._task is None or self._waiting + len(commands) > self._queue_max:
             raise Overloaded(RETRY_AFTER_SECONDS)
         submission = _Submission(commands, asyncio.get_running_loop().create_future())
         asks = isinstance(commands[0], CheckSpend | ExtendReservation | SettleExpired)
@@ -127,6 +131,7 @@ class Ledger:
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
+            await self._gather()
             batch = self._take()
             if batch:
                 await self._settle(batch)
@@ -134,6 +139,19 @@ class Ledger:
                 return
             else:
                 self._arrived.clear()
+
+    async def _gather(self) -> None:
+        """Let the event loop bring what it has received already; a lone command waits for a few empty turns of it.
+
+        A call takes several turns from its socket to this queue, so one turn without a new command is not yet quiet.
+        """
+        quiet_turns = 0
+        for _ in range(GATHER_TURNS_MAX):
+            seen = self._waiting
+            await asyncio.sleep(0)
+            quiet_turns = quiet_turns + 1 if self._waiting == seen else 0
+            if quiet_turns == QUIET_TURNS:
+                return
 
     def _take(self) -> list[_Submission]:
         """Everything that waits, up to `BATCH_MAX` commands; what nobody waits for any more is dropped unseen."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, select
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -89,11 +89,12 @@ class SqliteStore:
             raise StoreUnusable(
                 f"{self._path} cannot be opened as a ledger ({error}). Restore it from a backup."
             ) from error
-        self._readers = create_async_engine(
-            f"sqlite+aiosqlite:///file:{quote(str(self._path.resolve()))}?mode=ro&uri=true",
-            pool_size=READERS,
-            max_overflow=0,
+        readable = URL.create(
+            "sqlite+aiosqlite",
+            database=f"file:{quote(str(self._path.resolve()))}",
+            query={"mode": "ro", "uri": "true"},
         )
+        self._readers = create_async_engine(readable, pool_size=READERS, max_overflow=0)
         logger.info("ledger opened", extra={"path": str(self._path), "sqlite_version": sqlite3.sqlite_version})
 
     async def migrate(self) -> None:
