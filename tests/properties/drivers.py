@@ -15,14 +15,14 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 from sqlalchemy import select
 
-from ledger.stores import NOON, PLATFORM, SettableClock, alerts, disagreement, make_store
+from ledger.stores import NOON, PLATFORM, SettableClock, alerts, budget, disagreement, make_store
 from outlay_server import control
 from outlay_server.domain.alert import Alert, newly_crossed
 from outlay_server.domain.books import Books, OrganizationState, StoredRequest
-from outlay_server.domain.budget import Budget, BudgetCounter, Enforcement
+from outlay_server.domain.budget import Budget, BudgetCounter, Enforcement, Limits
 from outlay_server.domain.commands import Command, Outcome
 from outlay_server.domain.cycle import Cycle, Period, cycle_containing
-from outlay_server.domain.errors import NotFound, OutlayError
+from outlay_server.domain.errors import NotFound, OpenReservations, OutlayError
 from outlay_server.domain.gate import DEFAULT_GATES, Gate
 from outlay_server.domain.instant import Instant
 from outlay_server.domain.posting import post, settle_expired, with_retry_times
@@ -75,9 +75,11 @@ class Driver(Protocol):
     def set_time(self, now: int) -> None: ...
     def create(self, budget_id: str, spec: Spec) -> None: ...
     def update(self, budget_id: str, spec: Spec) -> None: ...
-    def delete(self, budget_id: str) -> None: ...
+    def delete(self, budget_id: str, *, force: bool = True) -> None: ...
     def set_gate(self, enabled: bool) -> None: ...
     def views(self) -> dict[str, BudgetCounter]: ...
+    def limits(self, budget_id: str) -> Limits: ...
+    def alerts_of(self, budget_id: str) -> list[tuple[str, int]]: ...
     def counter_rows(self) -> list[CounterRow]: ...
     def alert_rows(self) -> "Counter[tuple[str, int, str, int]]": ...
     def expiry_record(self, reservation_id: str) -> str | None: ...
@@ -218,7 +220,12 @@ class DomainDriver:
             )
             self._counters[(changed.key, counter.window.start)] = counter
 
-    def delete(self, budget_id: str) -> None:
+    def delete(self, budget_id: str, *, force: bool = True) -> None:
+        if budget_id not in self._budgets:
+            raise NotFound(budget_id)
+        held = self._counter(self._budgets[budget_id]).open_reservations
+        if held and not force:
+            raise OpenReservations(held)
         self._forget_counters(self._budgets.pop(budget_id))
 
     def _forget_counters(self, of: Budget) -> None:
@@ -233,6 +240,12 @@ class DomainDriver:
 
     def views(self) -> dict[str, BudgetCounter]:
         return {budget_id: self._counter(of) for budget_id, of in self._budgets.items()}
+
+    def limits(self, budget_id: str) -> Limits:
+        return self._budgets[budget_id].limits_at(self._now)
+
+    def alerts_of(self, budget_id: str) -> list[tuple[str, int]]:
+        return _of_budget(self._alerts, budget_id)
 
     def counter_rows(self) -> list[CounterRow]:
         names = {each.key: each.budget_id for each in self._budgets.values()}
@@ -298,8 +311,8 @@ class StoreDriver:
         wanted = settings_from(spec)
         self._change(lambda tx: control.budgets.update(tx, PLATFORM, "acme", budget_id, wanted, PATHS))
 
-    def delete(self, budget_id: str) -> None:
-        self._change(lambda tx: control.budgets.delete(tx, PLATFORM, "acme", budget_id, force=True))
+    def delete(self, budget_id: str, *, force: bool = True) -> None:
+        self._change(lambda tx: control.budgets.delete(tx, PLATFORM, "acme", budget_id, force=force))
 
     def set_gate(self, enabled: bool) -> None:
         gates = tuple(replace(gate, enabled=enabled) for gate in DEFAULT_GATES)
@@ -313,6 +326,12 @@ class StoreDriver:
         now = self._clock.now
         found = self._run(self._store.read(lambda connection: reads.budget_views(connection, "acme", "", 100, now)))
         return {view.budget.budget_id: view.counter for view in found}
+
+    def limits(self, budget_id: str) -> Limits:
+        return self._run(budget(self._store, budget_id)).limits
+
+    def alerts_of(self, budget_id: str) -> list[tuple[str, int]]:
+        return _of_budget(self._run(alerts(self._store)), budget_id)
 
     def counter_rows(self) -> list[CounterRow]:
         counters, budgets = tables.counters.c, tables.budgets.c
@@ -368,6 +387,10 @@ async def _emptied(url: str) -> None:
         await connection.execute(f"TRUNCATE {names} CASCADE")
     finally:
         await connection.close()
+
+
+def _of_budget(found: Sequence[Alert], budget_id: str) -> list[tuple[str, int]]:
+    return [(alert.basis.value, alert.threshold_percent) for alert in found if alert.budget_id == budget_id]
 
 
 def _counted(found: Sequence[Alert]) -> "Counter[tuple[str, int, str, int]]":
