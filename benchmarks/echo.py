@@ -12,7 +12,7 @@ from benchmarks.messages import CHECK_SPEND, sample_answer
 from outlay.v1 import budget_service_pb2 as pb
 
 # The service's own, so that the two servers differ in what they do and not in how they are set.
-from outlay_server.server.grpc_server import _OPTIONS as SERVER_OPTIONS
+from outlay_server.server.grpc_server import OPTIONS as SERVER_OPTIONS
 
 
 async def _echo(

@@ -68,6 +68,7 @@ def _change_field(message: Any, chance: random.Random) -> None:
 
 
 def _change_map(entries: Any, field: FieldDescriptor, chance: random.Random) -> None:
+    assert field.message_type is not None, "the entries of a map are messages"
     key, value = (field.message_type.fields_by_name[part] for part in ("key", "value"))
     for number in range(chance.choice((1, 2, 17, 300))):
         entries[f"{_value(key, chance)}{number or ''}"] = _value(value, chance)

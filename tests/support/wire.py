@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from outlay.v1 import admin_service_pb2, budget_service_pb2
 
@@ -76,7 +76,7 @@ class Failure(Exception):
 
     @property
     def reason(self) -> str:
-        return self.info.reason
+        return str(self.info.reason)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -104,7 +104,8 @@ class Failure(Exception):
 
 def failure_of(error: grpc.RpcError | grpc.aio.AioRpcError) -> Failure:
     """Take an error of grpc apart."""
-    trailers = tuple((key, value) for key, value in error.trailing_metadata() or ())
+    pairs: Any = error.trailing_metadata() or ()
+    trailers = tuple((key, value) for key, value in pairs)
     details = dict(trailers).get(STATUS_TRAILER)
     status = status_pb2.Status.FromString(details) if isinstance(details, bytes) else None
     return Failure(error.code(), error.details() or "", status, trailers)
@@ -155,7 +156,8 @@ class Caller:
         sent = (*authorization(self.key), *metadata)
         try:
             if (method := METHODS.get(name)) is not None and method.server_streaming:
-                stream = self.channel.unary_stream(path_of(name))(body, metadata=sent, timeout=timeout_seconds)
+                call: Any = self.channel.unary_stream(path_of(name))
+                stream = call(body, metadata=sent, timeout=timeout_seconds)
                 first: bytes = next(iter(stream))
                 return first
             answer: bytes = self._callable(name)(body, metadata=sent, timeout=timeout_seconds)

@@ -17,7 +17,7 @@ from outlay_server.server.settings import Settings
 _RECEIVE_SLACK_BYTES: Final = 64 * 1024
 """Above the largest request that is allowed, so that one slightly too large is refused by us, with its reason."""
 
-_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     # Two servers at one port would take turns, and on the embedded store be two ledgers; replicas have their own ports.
     ("grpc.so_reuseport", 0),
     # Holds against rapid reset (CVE-2023-44487), and does not refuse honest bursts, which 100 does.
@@ -44,7 +44,7 @@ def create_grpc_server(
 
     Every interceptor costs each call about a tenth, so there is none unless it is asked for.
     """
-    server = grpc.aio.server(options=_OPTIONS, interceptors=interceptors)
+    server = grpc.aio.server(options=OPTIONS, interceptors=interceptors)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     channelz.add_channelz_servicer(server)
     channelz_name = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name

@@ -219,7 +219,7 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("organization_key", BigInteger, ForeignKey("organizations.key"), nullable=False),
-    Column("id", Text, nullable=False),
+    Column("id", Text, nullable=False, unique=True),
     Column("key_hash", LargeBinary, nullable=False, unique=True),
     Column("last_four", Text, nullable=False),
     Column("display_name", Text, nullable=False),

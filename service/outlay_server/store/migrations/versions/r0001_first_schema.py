@@ -222,6 +222,7 @@ def _create_api_keys() -> None:
             ["organization_key"], ["organizations.key"], name=op.f("fk_api_keys_organization_key_organizations")
         ),
         sa.PrimaryKeyConstraint("organization_key", "id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("id", name=op.f("uq_api_keys_id")),
         sa.UniqueConstraint("key_hash", name=op.f("uq_api_keys_key_hash")),
     )
 

@@ -1,1 +1,0 @@
-"""From the outbox to whoever asked to be told."""
