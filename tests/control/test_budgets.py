@@ -304,6 +304,14 @@ async def test_an_override_lasts_to_the_end_of_the_cycle_by_default(
         await set_budget(timed_store, cap_override=OverrideDraft(6, clock.now, "too late"))
 
 
+async def test_an_override_of_a_lifetime_must_say_when_it_ends(timed_store: Store, clock: SettableClock) -> None:
+    """Its cycle has no end that could stand for one."""
+    await set_budget(timed_store, cycle=Cycle(Period.LIFETIME, date(1970, 1, 1)))
+    with pytest.raises(ValidationFailed):
+        await set_budget(timed_store, cap_override=OverrideDraft(5, None, "for ever"))
+    await set_budget(timed_store, cap_override=OverrideDraft(5, Instant(clock.now + 1), "for a moment"))
+
+
 async def test_an_override_of_a_given_time_ends_then(timed_store: Store, clock: SettableClock) -> None:
     """Up as well as down, and it can be taken back."""
     await cap(timed_store, 5)

@@ -14,6 +14,9 @@ from properties.drivers import DomainDriver, Driver, postgres_driver, sqlite_dri
 from properties.machine import OutlayMachine
 from support.postgres import PostgresServer
 
+pytestmark = pytest.mark.timeout(600)
+"""A failure is made as small as can be before it is shown, which takes a while."""
+
 DEEP_EXAMPLES = int(os.environ.get("OUTLAY_DEEP_EXAMPLES", "3000"))
 
 
