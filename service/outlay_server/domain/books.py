@@ -24,6 +24,9 @@ from outlay_server.domain.spend import SpendRecord
 MATCHES_REMEMBERED_MAX = 10_000
 """Distinct label sets whose matching budgets are remembered; above that all are forgotten and found again."""
 
+COUNTERS_REMEMBERED_MAX = 20_000
+"""Counters of one organization that are kept between batches; above that all are read again when they are needed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -92,6 +95,12 @@ class OrganizationState:
         for budget in self.matching(moment.unit, moment.labels).budgets:
             if self.counter_at(budget, moment.instant) is None:
                 yield budget, cycle_containing(moment.instant, budget.cycle)
+
+    def forget_many_counters(self) -> None:
+        """Between batches: drop all counters where there are too many, so that years of cycles fill no memory."""
+        if len(self._counters) > COUNTERS_REMEMBERED_MAX:
+            self._counters.clear()
+            self._latest.clear()
 
     def add_counter(self, counter: BudgetCounter) -> None:
         """Put a loaded counter in its place."""

@@ -93,5 +93,9 @@ class Store(Protocol):
         """Raise `StorageUnavailable` unless the store answers."""
 
 
+ORGANIZATIONS_REMEMBERED_MAX = 10_000
+"""Organizations whose settings a store keeps in memory; above that it forgets all of them and reads them again."""
+
+
 class StoreUnusable(Exception):
     """The store cannot be served from, and why, in words for whoever starts the service."""

@@ -23,7 +23,13 @@ from outlay_server.domain.commands import Command
 from outlay_server.domain.errors import OutlayError, StorageUnavailable
 from outlay_server.domain.instant import Instant
 from outlay_server.store import batch, migrations, tables
-from outlay_server.store.contract import Capabilities, ControlTransaction, Posted, StoreUnusable
+from outlay_server.store.contract import (
+    ORGANIZATIONS_REMEMBERED_MAX,
+    Capabilities,
+    ControlTransaction,
+    Posted,
+    StoreUnusable,
+)
 from outlay_server.store.ids import MonotonicClock, new_id
 from outlay_server.store.settings_rows import load_state
 from outlay_server.store.statements import Statement, with_numbered_parameters
@@ -134,6 +140,8 @@ class PostgresStore:
         return posted
 
     def _run_batch(self, driver: "_Driver", commands: Sequence[Command], apply: Callable[[Books], None]) -> Posted:
+        if len(self._states) > ORGANIZATIONS_REMEMBERED_MAX:
+            self._states.clear()
         wanted = sorted({command.organization_id for command in commands})
         locked = driver.fetch(_LOCK_ORGANIZATIONS, wanted)
         # After the wait for the locks, or this batch would be decided before the one that held them.

@@ -26,7 +26,13 @@ from outlay_server.domain.commands import Command
 from outlay_server.domain.errors import StorageUnavailable
 from outlay_server.domain.instant import END_OF_TIME, Instant
 from outlay_server.store import batch, migrations, tables
-from outlay_server.store.contract import Capabilities, ControlTransaction, Posted, StoreUnusable
+from outlay_server.store.contract import (
+    ORGANIZATIONS_REMEMBERED_MAX,
+    Capabilities,
+    ControlTransaction,
+    Posted,
+    StoreUnusable,
+)
 from outlay_server.store.ids import MonotonicClock, new_id, wall_clock
 from outlay_server.store.settings_rows import load_state
 from outlay_server.store.statements import NEXT_EXPIRY, Statement
@@ -152,11 +158,14 @@ class SqliteStore:
         # Statements run on the event loop's own thread: a row takes microseconds, a change of thread takes more. Only
         # the commit, which waits for the disk, runs apart.
         driver = _Driver(self._raw())
+        if len(self._states) > ORGANIZATIONS_REMEMBERED_MAX:
+            self._states.clear()
         books = Books(now=self._now(), new_id=self._new_id)
         with _unavailable_on_failure(self._on_failed_sync):
             for organization_id in {command.organization_id for command in commands}:
                 state = self._state(driver, organization_id)
                 if state is not None:
+                    state.forget_many_counters()
                     books.organizations[organization_id] = state
             batch.load(driver, books, commands)
         apply(books)
