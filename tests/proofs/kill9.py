@@ -64,7 +64,7 @@ class Figures:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    """Counters and repeated answers that differ."""
+    """Counters and repeated answers that differ, and answers that contradict earlier ones."""
     seconds_to_serve: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
@@ -81,8 +81,9 @@ class Figures:
             f"{self.found_done} had been done; serving again after {median:.2f} s (median), {slowest:.2f} s (slowest)"
         )
 
-    def problems(self, most: int = 20) -> str:
-        return "\n".join([*self.lost, *self.doubled, *self.wrong][:most])
+    def problems(self, most_of_each: int = 8) -> str:
+        kinds = (self.lost, self.doubled, self.wrong)
+        return "\n".join(problem for kind in kinds for problem in kind[:most_of_each])
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ async def run(victim: Victim, cycles: int, seed: int, *, tell: Callable[[str], N
             tenant, tenant.key().secret, victim.replicas.addresses, callers=CALLERS, seed=chance.getrandbits(32)
         )
         await _cycle(victim, workload, figures, chance)
-        await asyncio.to_thread(_audit, victim, tenant, workload.journal, figures, chance)
+        await asyncio.to_thread(_audit, victim, tenant, workload, figures, chance)
         past.append((tenant, workload.journal))
         figures.cycles += 1
         figures.failures.update(workload.failures)
@@ -174,16 +175,22 @@ async def _cycle(victim: Victim, workload: Workload, figures: Figures, chance: r
             figures.found_done += _time_of(entry.answer) < crashed
 
 
-def _audit(victim: Victim, tenant: Tenant, journal: Journal, figures: Figures, chance: random.Random) -> None:
+def _audit(victim: Victim, tenant: Tenant, workload: Workload, figures: Figures, chance: random.Random) -> None:
     """Compare one cycle's journal with the books, in every way there is."""
+    journal = workload.journal
     assert not journal.unanswered, "callers end only once they are answered"
     figures.acknowledged += len(journal.entries)
+    figures.wrong += workload.contradictions
     _compare(tenant, journal, figures)
     effective = [entry for entry in journal.entries if _has_effect(entry.answer)]
     for entry in chance.sample(effective, min(REPEATED_PER_CYCLE, len(effective))):
-        again = victim.replicas.admin(chance.randrange(len(victim.replicas))).call(entry.method, entry.request)
+        try:
+            with victim.replicas.admin(chance.randrange(len(victim.replicas))) as caller:
+                again = caller.call(entry.method, entry.request)
+        except Failure as failure:
+            again = failure
         if again != entry.answer:
-            figures.wrong.append(f"{entry.method} {entry.request.request_id} was {entry.answer!r}, is {again!r}")
+            figures.wrong.append(f"{entry.method} {entry.request.request_id} was {entry.answer!r}, is {again}")
     _compare(tenant, journal, figures)
     try:
         verify(victim.replicas.servers[0])

@@ -25,7 +25,14 @@ _PAUSE_SECONDS: Final = 0.02
 _TTL: Final = Duration(seconds=86_400)
 
 _MAY_BE_REPEATED: Final = frozenset({"STORAGE_UNAVAILABLE", "OVERLOADED", "DEADLINE_EXCEEDED"})
+_CONTRADICTIONS: Final = {"NOT_FOUND": "lost", "RESERVATION_CLOSED": "done twice"}
+"""What a caller is told when the server has forgotten its earlier answer, or acted on one request twice."""
+
 _TRANSPORT_CODES: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+class _Contradiction(Exception):
+    """The server denies what it had acknowledged."""
 
 
 class Workload:
@@ -35,6 +42,8 @@ class Workload:
         self.journal = Journal()
         self.failures: dict[str, int] = {}
         """How often callers were not answered, by reason or, where only the transport spoke, by code."""
+        self.contradictions: list[str] = []
+        """What callers were told that cannot be, given what they were told before."""
         self._tenant = tenant
         self._key = key
         self._addresses = addresses
@@ -63,7 +72,10 @@ class Workload:
 
     async def _work(self, connections: Sequence[AsyncCaller], chance: random.Random) -> None:
         while not self._stopping.is_set():
-            await self._session(_Hand(self, connections, chance), chance)
+            try:
+                await self._session(_Hand(self, connections, chance), chance)
+            except _Contradiction as found:
+                self.contradictions.append(str(found))
             await asyncio.sleep(self._think_seconds * chance.random())
 
     async def _session(self, ask: "_Hand", chance: random.Random) -> None:
@@ -108,6 +120,9 @@ class Workload:
         try:
             answer = await caller.call(entry.method, entry.request)
         except Failure as failure:
+            if failure.reason in _CONTRADICTIONS:
+                self.journal.entries.remove(entry)
+                raise _Contradiction(f"{_CONTRADICTIONS[failure.reason]}: {entry.method} {failure}") from None
             expected = failure.reason in _MAY_BE_REPEATED if failure.reason else failure.code in _TRANSPORT_CODES
             if not expected:
                 raise

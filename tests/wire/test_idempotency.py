@@ -212,6 +212,7 @@ async def test_replies_and_requests_that_are_lost_on_the_way_do_no_harm(replicas
         await working
     assert sum(proxy.lost["request"] for proxy in proxies) > 0
     assert workload.failures.keys() == {"UNAVAILABLE"}
+    assert workload.contradictions == []
 
     journal = workload.journal
     reservations = all_of(
