@@ -77,7 +77,7 @@ CANARIES: Final = (
         "tests/proofs/test_kill9.py",
         "-k",
         "killed_server",
-        sign="nobody was told of it",
+        sign="is_clean",
     ),
     Canary(
         "answers are given before the commit",
@@ -96,7 +96,7 @@ CANARIES: Final = (
             ),
         ),
         ("tests/proofs/test_kill9.py", "-k", "killed_server"),
-        sign="missing",
+        sign="is_clean",
     ),
     _one(
         "PostgreSQL commits without a sync",
@@ -106,7 +106,7 @@ CANARIES: Final = (
         "tests/proofs/test_kill9.py",
         "-k",
         "killed_postgres",
-        sign="missing",
+        sign="is_clean",
     ),
     _one(
         "a malformed message is an exception",

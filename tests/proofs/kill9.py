@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from outlay.v1 import admin_service_pb2 as admin_pb
 from outlay.v1 import budget_service_pb2 as pb
 from support.database_commands import migrate, verify
@@ -48,7 +50,9 @@ LATEST_CRASH_SECONDS: Final = 0.5
 AFTER_SECONDS: Final = 0.1
 """How long the callers go on once it serves again."""
 
+DOWN_WITHIN_SECONDS: Final = 5.0
 REPEATED_PER_CYCLE: Final = 10
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass(slots=True)
@@ -250,7 +254,10 @@ def _restart(server: ServerProcess) -> float:
 
 def _start_postgres(postgres: PostgresServer, replicas: Replicas) -> float:
     """From the moment that PostgreSQL answers again to that at which every replica does."""
-    assert all(server.running for server in replicas), "a server ended when its database did"
+    for index, server in enumerate(replicas):
+        with replicas.admin(index) as caller:
+            _assert_says_that_it_cannot(caller)
+        assert server.running, "a server ended when its database did"
     postgres.start()
     started = time.monotonic()
     for index in range(len(replicas)):
@@ -259,6 +266,18 @@ def _start_postgres(postgres: PostgresServer, replicas: Replicas) -> float:
                 assert time.monotonic() < started + 60, "the servers did not find their database again"
                 time.sleep(0.01)
     return time.monotonic() - started
+
+
+def _assert_says_that_it_cannot(caller: Caller) -> None:
+    """Without its database a server answers at once, that it has none; and its health says so soon."""
+    asked = time.monotonic()
+    refused = caller.fails("GetOrganization", admin_pb.GetOrganizationRequest(name=f"organizations/{new_id('none')}"))
+    assert refused.reason == "STORAGE_UNAVAILABLE", refused
+    health = health_pb2_grpc.HealthStub(caller.channel)
+    while health.Check(health_pb2.HealthCheckRequest(), timeout=5).status != _NOT_SERVING:
+        assert time.monotonic() < asked + DOWN_WITHIN_SECONDS, "its health does not say that it does not serve"
+        time.sleep(0.02)
+    assert time.monotonic() < asked + DOWN_WITHIN_SECONDS
 
 
 def _serves(caller: Caller) -> bool:

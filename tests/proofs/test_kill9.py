@@ -10,21 +10,19 @@ from proofs import kill9
 from support.database_commands import migrate
 from support.postgres import PostgresMissingError, PostgresServer, find_programs
 
-FAST_CYCLES = 5
 DEEP_CYCLES = 100
 FAST_SECONDS_TO_SERVE = 5.0
 """The promise is 2 s on a machine of its own; here others may run beside it."""
 
-CYCLES = pytest.mark.parametrize(
-    "cycles",
-    [
-        FAST_CYCLES,
-        pytest.param(DEEP_CYCLES, marks=[pytest.mark.deep, pytest.mark.timeout(3_600)]),
-    ],
-)
+
+def cycles(fast: int) -> pytest.MarkDecorator:
+    """How many crashes in every run, and before a release."""
+    return pytest.mark.parametrize(
+        "cycles", [fast, pytest.param(DEEP_CYCLES, marks=[pytest.mark.deep, pytest.mark.timeout(3_600)])]
+    )
 
 
-@CYCLES
+@cycles(fast=5)
 async def test_a_killed_server_has_lost_and_doubled_nothing(
     cycles: int, tmp_path: Path, record_property: Callable[[str, Any], None]
 ) -> None:
@@ -33,7 +31,7 @@ async def test_a_killed_server_has_lost_and_doubled_nothing(
     _assert_clean(figures, cycles, record_property)
 
 
-@CYCLES
+@cycles(fast=3)
 async def test_a_killed_replica_has_lost_and_doubled_nothing_and_the_other_serves_on(
     cycles: int, tmp_path: Path, postgres_server: PostgresServer, record_property: Callable[[str, Any], None]
 ) -> None:
@@ -44,7 +42,7 @@ async def test_a_killed_replica_has_lost_and_doubled_nothing_and_the_other_serve
     _assert_clean(figures, cycles, record_property)
 
 
-@CYCLES
+@cycles(fast=3)
 async def test_a_killed_postgres_has_lost_and_doubled_nothing_and_the_servers_find_it_again(
     cycles: int, tmp_path: Path, record_property: Callable[[str, Any], None]
 ) -> None:

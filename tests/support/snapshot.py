@@ -56,3 +56,16 @@ def snapshot_of(caller: Caller, name: str) -> dict[str, list[Any]]:
     for key in seen[f"{name}/apiKeys"]:
         key.ClearField("last_used_time")
     return seen
+
+
+def newest_of(caller: Caller, name: str) -> list[Any]:
+    """A quicker look: all budgets with their counters, and the newest reservation, record and audit event."""
+    budgets = all_of(caller, "ListBudgets", pb.ListBudgetsRequest(parent=name), "budgets")
+    for budget in budgets:
+        budget.spend.ClearField("projected_exhaustion_time")
+    return [
+        *budgets,
+        caller.call("ListReservations", pb.ListReservationsRequest(parent=name, page_size=1)),
+        caller.call("ListSpendRecords", pb.ListSpendRecordsRequest(parent=name, page_size=1)),
+        caller.call("ListAuditEvents", admin.ListAuditEventsRequest(parent=name, page_size=1)),
+    ]

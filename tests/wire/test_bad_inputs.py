@@ -14,7 +14,7 @@ from outlay.v1 import admin_service_pb2 as admin_pb
 from outlay.v1 import budget_pb2, organization_pb2, reservation_pb2
 from outlay.v1 import budget_service_pb2 as pb
 from support.examples import UNIMPLEMENTED, Examples
-from support.snapshot import snapshot_of
+from support.snapshot import newest_of
 from support.tenants import Tenant, new_id, new_tenant
 from support.wire import METHODS, Caller, new_request
 
@@ -487,11 +487,11 @@ def test_an_empty_request_of_every_method_is_answered(admin: Caller) -> None:
 
 def _refused(tenant: Tenant, name: str, body: bytes) -> Any:
     """The failure of a call, which came in time and left everything as it was."""
-    before = snapshot_of(tenant.admin, tenant.name)
+    before = newest_of(tenant.admin, tenant.name)
     started = time.monotonic()
     refused = tenant.admin.fails(name, body)
     assert time.monotonic() - started < SLOWEST_SECONDS
-    assert snapshot_of(tenant.admin, tenant.name) == before
+    assert newest_of(tenant.admin, tenant.name) == before
     return refused
 
 

@@ -80,10 +80,13 @@ async def test_a_thousand_callers_that_give_up_leave_the_books_right(
         started = time.monotonic()
         await callers[0].call("GetBudget", pb.GetBudgetRequest(name=tenant.child("budgets", "spending")))
         assert time.monotonic() - started < 2
-        answers = [
-            pb.CheckSpendResponse.FromString(await callers[n % len(callers)].raw("CheckSpend", body))
-            for n, body in enumerate(bodies)
-        ]
+        answers = []
+        for start in range(0, IMPATIENT_CALLS, 50):
+            chunk = bodies[start : start + 50]
+            replies = await asyncio.gather(
+                *(callers[n % len(callers)].raw("CheckSpend", b) for n, b in enumerate(chunk))
+            )
+            answers += [pb.CheckSpendResponse.FromString(reply) for reply in replies]
     held = {answer.reservation: answer.granted_micros for answer in answers if answer.reservation}
     spend = tenant.budget().spend
     assert sum(held.values()) == spend.reserved_micros == cap
