@@ -1,1 +1,35 @@
-"""The Outlay SDK."""
+"""The Outlay SDK: ask before metered work, record what it cost, lose neither.
+
+`Client` is for threads, `AsyncClient` for asyncio; both have `check`, `record`, `refund`, `release`, `extend` and
+`spend`, the context manager that most callers want.
+"""
+
+from outlay_client.aio import AsyncClient
+from outlay_client.client import Client
+from outlay_client.connection import SettingsError
+from outlay_client.errors import Denied, OutlayError, OutlayRpcError, Unavailable, Violation
+from outlay_client.journal import Journal, JournalError, JournalFull
+from outlay_client.outages import AllowUpTo
+from outlay_client.results import CheckResult, ExpiryAction, Mode, RecordResult
+from outlay_client.spending import Spend, current_spend
+
+__all__ = [
+    "AllowUpTo",
+    "AsyncClient",
+    "CheckResult",
+    "Client",
+    "Denied",
+    "ExpiryAction",
+    "Journal",
+    "JournalError",
+    "JournalFull",
+    "Mode",
+    "OutlayError",
+    "OutlayRpcError",
+    "RecordResult",
+    "SettingsError",
+    "Spend",
+    "Unavailable",
+    "Violation",
+    "current_spend",
+]
