@@ -4,6 +4,8 @@ import pytest
 
 from proofs import canaries
 
+pytestmark = pytest.mark.timeout(300)
+
 FAST = {"a request_id's content is not looked at", "replicas read, then write, without a lock"}
 """Shown in every run; the others before a release."""
 

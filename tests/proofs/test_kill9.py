@@ -10,6 +10,9 @@ from proofs import kill9
 from support.database_commands import migrate
 from support.postgres import PostgresMissingError, PostgresServer, find_programs
 
+# A crash and what follows take a few seconds, on a busy machine many more.
+pytestmark = pytest.mark.timeout(300)
+
 DEEP_CYCLES = 100
 FAST_SECONDS_TO_SERVE = 5.0
 """The promise is 2 s on a machine of its own; here others may run beside it."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from outlay.v1 import budget_service_pb2 as pb
@@ -139,10 +140,11 @@ async def test_many_small_caps_each_hold_at_their_edge_under_a_tight_common_one(
     verify(replicas.servers[0])
 
 
+@pytest.mark.parametrize("rounds", [12, pytest.param(2_000, marks=[pytest.mark.deep, pytest.mark.timeout(3_600)])])
 async def test_what_is_given_back_under_load_is_admitted_again_and_never_twice(
-    replicas: Replicas, tenant: Tenant
+    rounds: int, replicas: Replicas, tenant: Tenant
 ) -> None:
-    """Callers that hold, then release or settle for less, around a cap of 20 cents: it holds at every answer."""
+    """48 callers that hold, then release or settle for less, around a cap of 20 cents: it holds at every answer."""
     cap = 20 * MICROS_PER_CENT
     tenant.cap(cap)
     key = tenant.key(["spend:check", "spend:record"]).secret
@@ -152,7 +154,7 @@ async def test_what_is_given_back_under_load_is_admitted_again_and_never_twice(
 
     async def run(caller: AsyncCaller, chance: random.Random) -> None:
         nonlocal most_granted
-        for _ in range(12):
+        for _ in range(rounds):
             answer = await caller.call("CheckSpend", tenant.check(MICROS_PER_CENT))
             if answer.decision != pb.DECISION_ALLOWED:
                 continue
@@ -166,8 +168,8 @@ async def test_what_is_given_back_under_load_is_admitted_again_and_never_twice(
             if chance.random() < 0.7:
                 await caller.call("ReleaseReservation", pb.ReleaseReservationRequest(name=answer.reservation))
             else:
-                await caller.call("RecordSpend", tenant.record(amount // 4, reservation=answer.reservation))
-                recorded.append(amount // 4)
+                await caller.call("RecordSpend", tenant.record(amount // 1_000, reservation=answer.reservation))
+                recorded.append(amount // 1_000)
 
     async with AsyncExitStack() as stack:
         connections = [

@@ -79,7 +79,7 @@ async def test_a_thousand_callers_that_give_up_leave_the_books_right(
         # Another caller beside them is served as ever.
         started = time.monotonic()
         await callers[0].call("GetBudget", pb.GetBudgetRequest(name=tenant.child("budgets", "spending")))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3
         answers = []
         for start in range(0, IMPATIENT_CALLS, 50):
             chunk = bodies[start : start + 50]
