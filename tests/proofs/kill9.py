@@ -52,6 +52,8 @@ AFTER_SECONDS: Final = 0.1
 
 DOWN_WITHIN_SECONDS: Final = 5.0
 REPEATED_PER_CYCLE: Final = 10
+VERIFIED_EVERY: Final = 5
+"""Cycles from one `outlay verify` to the next; it looks at the organizations of all of them."""
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -155,6 +157,8 @@ async def run(victim: Victim, cycles: int, seed: int, *, tell: Callable[[str], N
         past.append((tenant, workload.journal))
         figures.cycles += 1
         figures.failures.update(workload.failures)
+        if figures.cycles % VERIFIED_EVERY == 0 or figures.cycles == cycles:
+            await asyncio.to_thread(_verify, victim, figures)
         tell(f"{number + 1}: {figures.summary()}")
     for tenant, journal in past:
         await asyncio.to_thread(_compare, tenant, journal, figures)
@@ -196,6 +200,9 @@ def _audit(victim: Victim, tenant: Tenant, workload: Workload, figures: Figures,
         if again != entry.answer:
             figures.wrong.append(f"{entry.method} {entry.request.request_id} was {entry.answer!r}, is {again}")
     _compare(tenant, journal, figures)
+
+
+def _verify(victim: Victim, figures: Figures) -> None:
     try:
         verify(victim.replicas.servers[0])
     except AssertionError as disagreement:

