@@ -2,6 +2,7 @@
 
 from ledger.fixtures import (  # noqa: F401
     clock,
+    database_pool,
     ledger,
     schema_file,
     store,

@@ -1,3 +1,3 @@
 """The fixtures of the stores, for this folder."""
 
-from ledger.fixtures import clock, schema_file, store_url  # noqa: F401
+from ledger.fixtures import schema_file  # noqa: F401

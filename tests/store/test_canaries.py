@@ -150,6 +150,9 @@ async def taken_and_lost(ledger: Ledger, store: Store) -> int:
     for _ in range(10):
         await ledger.submit(record(1))
         caller = asyncio.ensure_future(ledger.submit(record(1)))
+        await asyncio.sleep(0)
+        while ledger.queue_depth:
+            await asyncio.sleep(0)
         for _ in range(4):
             await asyncio.sleep(0)  # Under way now, as nothing else is.
         caller.cancel()
