@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ledger.stores import migrate_blocking, shadow_clock
+from outlay_server.domain import books
+from outlay_server.store import sqlite
 from properties.drivers import DomainDriver, Driver, postgres_driver, sqlite_driver
 from properties.machine import OutlayMachine
 from support.postgres import PostgresServer
@@ -43,6 +45,17 @@ def test_the_embedded_store_keeps_the_promise(schema_file: Path) -> None:
     """The ledger on SQLite, restarts included."""
     with asyncio.Runner() as runner:
         run_machine(lambda: sqlite_driver(schema_file, runner), 15)
+
+
+def test_a_store_that_remembers_next_to_nothing_keeps_the_promise(
+    schema_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What bounds on memory have it forget is found again, in the middle of any history."""
+    monkeypatch.setattr(books, "COUNTERS_REMEMBERED_MAX", 1)
+    monkeypatch.setattr(books, "MATCHES_REMEMBERED_MAX", 1)
+    monkeypatch.setattr(sqlite, "ORGANIZATIONS_REMEMBERED_MAX", 0)
+    with asyncio.Runner() as runner:
+        run_machine(lambda: sqlite_driver(schema_file, runner), 8)
 
 
 def test_the_shared_store_keeps_the_promise(postgres_server: PostgresServer) -> None:
