@@ -8,6 +8,11 @@ from outlay_client.aio import AsyncClient
 from outlay_client.client import Client
 from outlay_client.connection import SettingsError
 from outlay_client.errors import Denied, OutlayError, OutlayRpcError, Unavailable, Violation
+from outlay_client.gates.asgi import SpendMiddleware
+from outlay_client.gates.decorator import metered
+from outlay_client.gates.faces import denial_body, unavailable_body
+from outlay_client.gates.grpc_server import AsyncSpendInterceptor, SpendInterceptor
+from outlay_client.gates.price import Price
 from outlay_client.journal import Journal, JournalError, JournalFull
 from outlay_client.outages import AllowUpTo
 from outlay_client.results import CheckResult, ExpiryAction, Mode, RecordResult
@@ -16,6 +21,7 @@ from outlay_client.spending import Spend, current_spend
 __all__ = [
     "AllowUpTo",
     "AsyncClient",
+    "AsyncSpendInterceptor",
     "CheckResult",
     "Client",
     "Denied",
@@ -26,10 +32,16 @@ __all__ = [
     "Mode",
     "OutlayError",
     "OutlayRpcError",
+    "Price",
     "RecordResult",
     "SettingsError",
     "Spend",
+    "SpendInterceptor",
+    "SpendMiddleware",
     "Unavailable",
     "Violation",
     "current_spend",
+    "denial_body",
+    "metered",
+    "unavailable_body",
 ]

@@ -309,8 +309,11 @@ class Client:
     def _replay(self) -> None:
         journal, failures = self._core.journal, 0
         assert journal is not None
-        while not self._stopping:
+        while True:
             self._wake.clear()
+            # In this order: a close that comes in between leaves one of the two for this thread to see.
+            if self._stopping:
+                return
             for entry in journal.due():
                 failed = self._replay_one(entry)
                 failures = failures + 1 if failed else 0

@@ -31,6 +31,7 @@ class Spend:
         """Of the record that settles it."""
         self._recorded_micros: int | None = None
         self._kept = False
+        self._failed = False
 
     @property
     def granted_micros(self) -> int:
@@ -49,6 +50,10 @@ class Spend:
         """Leave what is held to its expiry, because nobody knows whether the work cost anything."""
         self._kept = True
 
+    def cost_nothing_unless_recorded(self) -> None:
+        """Note that the work failed, where it says so otherwise than by an error."""
+        self._failed = True
+
     def ending(self, error: BaseException | None, ambiguous: tuple[type[BaseException], ...]) -> tuple[Ending, int]:
         """What becomes of the reservation, and the amount to record.
 
@@ -60,7 +65,8 @@ class Spend:
         if self._kept or isinstance(error, ambiguous):
             return Ending.KEEP, 0
         if error is None:
-            return (Ending.RECORD, self.granted_micros) if self.granted_micros else (Ending.RELEASE, 0)
+            costs = self.granted_micros > 0 and not self._failed
+            return (Ending.RECORD, self.granted_micros) if costs else (Ending.RELEASE, 0)
         return (Ending.RELEASE if isinstance(error, Exception) else Ending.KEEP), 0
 
 
