@@ -22,7 +22,7 @@ from support.replicas import Replicas
 from support.server import ServerProcess
 from support.snapshot import snapshot_of
 from support.tenants import Tenant, new_id, new_tenant
-from support.wire import AsyncCaller, Caller
+from support.wire import AsyncCaller, Caller, Failure
 from support.workload import Workload
 
 IMPATIENT_CALLS = 1_000
@@ -131,8 +131,14 @@ def _once_quiet(tenant: Tenant) -> dict[str, list[Any]]:
 
 
 def test_a_deadline_that_has_passed_is_answered_as_one(tenant: Tenant) -> None:
-    failure = tenant.admin.fails("CheckSpend", tenant.check(1), timeout_seconds=0.000_001)
-    assert failure.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    codes = set()
+    for _ in range(100):
+        # gRPC counts in milliseconds, in which a check can be answered.
+        try:
+            tenant.admin.raw("CheckSpend", tenant.check(1).SerializeToString(), timeout_seconds=0.000_001)
+        except Failure as failure:
+            codes.add(failure.code)
+    assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 async def test_sigterm_under_load_loses_no_acknowledgement(start_server: Callable[..., ServerProcess]) -> None:

@@ -267,14 +267,18 @@ class SqliteStore:
         return self._engine
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
-        """Run in the writer thread, to its end even when the waiting is cancelled: no commit is left half done."""
+        """Run in the writer thread, to its end however often the waiting is cancelled: the lock is held until then."""
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            with contextlib.suppress(Exception):
-                await future
-            raise
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            future.exception()
+            raise cancelled
+        return future.result()
 
 
 class _Driver:
