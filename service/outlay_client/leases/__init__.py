@@ -5,12 +5,13 @@ The slice is a reservation: the server has already subtracted it from every cap.
 
 from outlay_client.leases.book import Admission
 from outlay_client.leases.errors import CallFailed, LeaseClosed, SpendUndelivered
-from outlay_client.leases.grpc_transport import AsyncGrpcLeaseTransport, GrpcLeaseTransport
+from outlay_client.leases.grpc_transport import CHANNEL_OPTIONS, AsyncGrpcLeaseTransport, GrpcLeaseTransport
 from outlay_client.leases.lease import AsyncLease, LeaseState, ThreadLease
 from outlay_client.leases.operations import AsyncLeaseTransport, Draw, Extend, Grant, LeaseTransport, Release, Reserve
 from outlay_client.leases.options import LeaseOptions
 
 __all__ = [
+    "CHANNEL_OPTIONS",
     "Admission",
     "AsyncGrpcLeaseTransport",
     "AsyncLease",

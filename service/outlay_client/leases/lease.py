@@ -118,7 +118,8 @@ class ThreadLease:
     def close(self, timeout_seconds: float = CLOSE_TIMEOUT_SECONDS) -> None:
         """Admit nothing more, report everything, give back the rest. What is in flight counts as it was admitted.
 
-        Raises SpendUndelivered where the server did not acknowledge all of it in time.
+        Raises SpendUndelivered where the server did not acknowledge all of it in time. Calls that are under way then
+        are waited for.
         """
         with self._lock:
             self._book.close()

@@ -14,13 +14,15 @@ from typing import Any
 
 import grpc
 
+from outlay.v1 import budget_pb2, spend_record_pb2
 from outlay.v1 import budget_service_pb2 as pb
-from outlay.v1 import spend_record_pb2
 from outlay_client.leases import (
+    CHANNEL_OPTIONS,
     AsyncGrpcLeaseTransport,
     AsyncLease,
     GrpcLeaseTransport,
     LeaseOptions,
+    Reserve,
     ThreadLease,
 )
 from support import reaper
@@ -37,9 +39,8 @@ WAIT_SECONDS = 20.0
 
 @contextmanager
 def leased(server: ServerProcess, key: str, **options: Any) -> Iterator[ThreadLease]:
-    fast = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200))
     with (
-        grpc.insecure_channel(server.grpc_address, options=fast) as channel,
+        grpc.insecure_channel(server.grpc_address, options=CHANNEL_OPTIONS) as channel,
         ThreadLease(GrpcLeaseTransport(channel, key), LeaseOptions(**{**OPTIONS, **options})) as lease,
     ):
         yield lease
@@ -138,6 +139,19 @@ async def test_two_holders_in_asyncio_never_exceed_one_cap(
     assert books(tenant) == (sum(admitted), 0)
     assert 0 < sum(admitted) <= CAP_MICROS
     assert min(admitted) > 0
+
+
+def test_a_slice_knows_when_the_first_of_its_cycles_ends(
+    shared_server: ServerProcess, tenant: Tenant, key: str
+) -> None:
+    """To the moment: of a month and a day that count it, the day."""
+    day = budget_pb2.Cycle(period=budget_pb2.PERIOD_DAY)
+    daily = tenant.create_budget("daily", unit="USD", cycle=day).spend
+    request = Reserve("a-slice", "USD", (), 1_000, 60.0, record_on_expiry=True)
+    with grpc.insecure_channel(shared_server.grpc_address) as channel:
+        grant = GrpcLeaseTransport(channel, key).reserve(request)
+    assert grant.cycle_seconds is not None
+    assert abs(time.time() + grant.cycle_seconds - daily.cycle_end.ToSeconds()) < 5
 
 
 def test_a_platform_key_names_the_organization(shared_server: ServerProcess, tenant: Tenant) -> None:
