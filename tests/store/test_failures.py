@@ -7,6 +7,7 @@ import pytest
 from ledger.stores import (
     CENT,
     UNIT,
+    SettableClock,
     admitted,
     alerts,
     budget,
@@ -82,6 +83,23 @@ async def test_denials_and_reads_are_answered_on_a_full_disk(store: Store, store
             assert isinstance(denied, CheckOutcome)
             assert not denied.allowed
             assert (await budget(store)).counter.spent_micros == 10
+
+
+async def test_a_denial_is_answered_on_a_full_disk_while_something_expires(
+    timed_store: Store, store_url: str, timed_ledger: Ledger, clock: SettableClock
+) -> None:
+    """That a reservation has expired is written down by a later batch; no is no meanwhile."""
+    await cap(timed_store, 10)
+    await timed_ledger.submit(record(8))
+    await reserved(timed_ledger, check(2, ttl_seconds=10))
+    await clock.advance(11 * 1_000_000)
+    async with full_disk(store_url):
+        denied = await timed_ledger.submit(check(3))
+        assert isinstance(denied, CheckOutcome)
+        assert not denied.allowed
+    await admitted(timed_ledger, check(2))
+    assert (await budget(timed_store)).counter.reserved_micros == 2
+    assert await disagreement(timed_store) is None
 
 
 async def test_a_change_that_cannot_be_committed_changes_nothing(store: Store, store_url: str, ledger: Ledger) -> None:

@@ -134,15 +134,19 @@ class Changes:
     alerts: list[Alert] = field(default_factory=list)
     requests: list[StoredRequest] = field(default_factory=list)
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.counters or self.acknowledges_anything)
+    acknowledged: bool = False
+    """Whether an answer rests on these changes. Counted denials and settled expiries alone are worth no refusal when a
+    write fails: a denial says no by what is on disk already."""
 
     @property
-    def acknowledges_anything(self) -> bool:
-        """Whether an answer rests on these changes. Counted denials alone are worth no refusal when a write fails."""
-        return bool(
-            self.new_reservations or self.changed_reservations or self.new_records or self.alerts or self.requests
+    def is_empty(self) -> bool:
+        return not (
+            self.new_reservations
+            or self.changed_reservations
+            or self.new_records
+            or self.counters
+            or self.alerts
+            or self.requests
         )
 
 

@@ -41,8 +41,10 @@ def post(books: Books, command: Command) -> Outcome:
         if earlier is not None:
             return earlier
     outcome = _apply(books, state, command)
-    if command.request_id and _took_effect(command, outcome):
-        remember(books, state, command, outcome)
+    if _took_effect(command, outcome):
+        books.changes.acknowledged = True
+        if command.request_id:
+            remember(books, state, command, outcome)
     return outcome
 
 
@@ -87,7 +89,7 @@ def _apply(books: Books, state: OrganizationState, command: Command) -> Outcome:
 
 
 def _took_effect(command: Command, outcome: Outcome) -> bool:
-    """Whether there is an answer to remember: what was denied, or only asked, is decided afresh each time."""
+    """Whether the answer tells of an effect: what was denied, or only asked, is decided afresh each time."""
     match outcome:
         case CheckOutcome():
             return outcome.allowed and isinstance(command, CheckSpend) and command.mode is not CheckMode.CHECK_ONLY

@@ -179,7 +179,7 @@ class SqliteStore:
                 expiries = batch.earliest_expiries(driver, books)
                 await self._in_thread(self._raw().commit)
         except StorageUnavailable:
-            if books.changes.acknowledges_anything:
+            if books.changes.acknowledged:
                 raise
             await self._forget()
             return Posted(books, {})
