@@ -19,6 +19,7 @@ from outlay_client import (
     SettingsError,
     Unavailable,
     current_spend,
+    rpcs,
 )
 from support.tenants import Tenant
 
@@ -218,6 +219,14 @@ def test_several_addresses_are_used_in_turn(make_client: Any, shared_server: Any
     """The first of them is dead: nobody notices."""
     client = make_client(f"{NOWHERE},{shared_server.grpc_address}")
     assert all(client.check(0).allowed for _ in range(5))
+
+
+def test_a_channel_repeats_unavailable_only_and_checks_no_health() -> None:
+    """With health checks by the channel, grpcio 1.76 crashes when connections break under load."""
+    (method,) = rpcs.SERVICE_CONFIG["methodConfig"]
+    assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert method["waitForReady"] is False
+    assert "healthCheckConfig" not in rpcs.SERVICE_CONFIG
 
 
 def test_an_allowance_for_outages_needs_a_journal(make_client: Any) -> None:
