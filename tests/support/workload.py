@@ -28,7 +28,14 @@ _MAY_BE_REPEATED: Final = frozenset({"STORAGE_UNAVAILABLE", "OVERLOADED", "DEADL
 _CONTRADICTIONS: Final = {"NOT_FOUND": "lost", "RESERVATION_CLOSED": "done twice"}
 """What a caller is told when the server has forgotten its earlier answer, or acted on one request twice."""
 
-_TRANSPORT_CODES: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+_TRANSPORT_CODES: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        # gRPC's word to calls that a stopping server had received and not begun.
+        grpc.StatusCode.CANCELLED,
+    }
+)
 
 
 class _Contradiction(Exception):

