@@ -83,7 +83,7 @@ def test_two_clients_cannot_share_one(path: Path) -> None:
 
 
 def test_it_has_a_limit(path: Path) -> None:
-    journal = Journal(path, max_pending_bytes=300)
+    journal = Journal(path, max_pending_bytes=250)
     entry, _ = (journal.append("RecordSpend", request(number)) for number in (1, 2))
     with pytest.raises(JournalFull):
         journal.append("RecordSpend", request(3))
