@@ -83,7 +83,10 @@ def test_two_clients_cannot_share_one(path: Path) -> None:
 
 
 def test_it_has_a_limit(path: Path) -> None:
-    journal = Journal(path, max_pending_bytes=250)
+    probe = Journal(path.with_name("probe"))
+    size_bytes = probe.append("RecordSpend", request(1)).size_bytes
+    probe.close()
+    journal = Journal(path, max_pending_bytes=2 * size_bytes)
     entry, _ = (journal.append("RecordSpend", request(number)) for number in (1, 2))
     with pytest.raises(JournalFull):
         journal.append("RecordSpend", request(3))
