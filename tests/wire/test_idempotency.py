@@ -27,6 +27,7 @@ from support.wire import METHODS, AsyncCaller, Caller
 from support.workload import Workload
 
 CALLERS = 64
+LOST_REPLIES = 80
 
 EFFECTS = {
     "CreateBudget": {"events": 1},
@@ -205,7 +206,7 @@ async def test_replies_and_requests_that_are_lost_on_the_way_do_no_harm(replicas
         addresses = [proxy.address for proxy in proxies] * 8
         workload = Workload(tenant, tenant.key().secret, addresses, callers=16, seed=8)
         working = asyncio.create_task(workload.run())
-        while sum(proxy.lost["reply"] for proxy in proxies) < 150:
+        while sum(proxy.lost["reply"] for proxy in proxies) < LOST_REPLIES:
             assert not working.done(), working.exception()
             await asyncio.sleep(0.05)
         workload.stop()
