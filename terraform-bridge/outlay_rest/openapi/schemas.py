@@ -151,7 +151,7 @@ def _scalar(kind: int, use: Use) -> Schema:
                 "minimum": lowest,
                 "maximum": highest,
             }
-    raise NotImplementedError(f"no field of the contract has the type {kind}")
+    raise AssertionError(f"no field of the contract has the type {kind}")
 
 
 def _special(full_name: str) -> Schema | None:
