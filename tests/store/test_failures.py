@@ -1,6 +1,7 @@
 """What could not be written has not happened, and nothing is decided from memory afterwards."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -182,3 +183,29 @@ async def test_a_database_that_died_is_served_from_again_when_it_returns() -> No
                 await ledger.submit(record(CENT, request_id="r"))
             assert (await budget(store)).counter.spent_micros == 2 * CENT
             assert await disagreement(store) is None
+
+
+async def test_a_change_that_is_cancelled_twice_ends_before_the_next_batch(store: Store, ledger: Ledger) -> None:
+    """Its thread cannot be stopped, so the connection is its own until it is done, however often a caller gives up."""
+    if store.capabilities.replicas:
+        pytest.skip("a change has a connection of its own")
+    order: list[str] = []
+    began, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def slow(_: object) -> None:
+        order.append("begins")
+        loop.call_soon_threadsafe(began.set)
+        time.sleep(0.3)
+        order.append("ends")
+
+    change = asyncio.ensure_future(store.change(slow))
+    await began.wait()
+    change.cancel()
+    await asyncio.sleep(0.01)
+    change.cancel()
+    await asyncio.sleep(0.01)
+    await ledger.submit(record(1))
+    assert order == ["begins", "ends"]
+    with pytest.raises(asyncio.CancelledError):
+        await change
+    assert (await budget(store)).counter.spent_micros == 1

@@ -71,7 +71,7 @@ def _behavior(dispatcher: Dispatcher, path: str) -> Behavior:
             context.set_trailing_metadata(((CORRELATION_ID, correlation_id), *trailers_of(error, status)))
             return b""
         if CORRELATION_ID in metadata:
-            # Only to who names its calls: sending trailers costs a call more than deciding a check does.
+            # Only to who names its calls: trailers that nobody asked for are not free.
             context.set_trailing_metadata(((CORRELATION_ID, correlation_id),))
         return message.SerializeToString()
 
