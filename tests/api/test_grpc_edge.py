@@ -202,6 +202,25 @@ async def test_a_call_whose_caller_gives_up_is_counted_as_cancelled(
     assert edge.dispatcher.in_flight == 0
 
 
+async def test_a_deadline_of_the_caller_ends_the_call_on_the_server_too(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No timer of ours runs for it: gRPC cancels the call, or it would stay in flight for ever."""
+
+    async def stuck(command: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(edge.ledger, "submit", stuck)
+    client = await edge.client("spend:check")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await client.call("CheckSpend", pb.CheckSpendRequest(unit="USD", amount_micros=1), timeout=0.2)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    async with asyncio.timeout(5):
+        while edge.dispatcher.in_flight:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert [code for method, code, _ in edge.calls.finished if method == CHECK] == [grpc.StatusCode.CANCELLED]
+
+
 async def test_many_cancelled_calls_leave_nothing_in_flight_and_the_server_serving(edge: Edge) -> None:
     client = await edge.client("spend:check")
     request = pb.CheckSpendRequest(unit="USD", amount_micros=1)
