@@ -1,0 +1,1 @@
+"""Caps as code in YAML: read, check, plan, apply, export."""
