@@ -122,7 +122,7 @@ def test_upgrading_twice_changes_nothing(in_transaction: InTransaction[Any]) -> 
         return migrations.current(connection), [tuple(row) for row in state], _schema(connection)
 
     first = in_transaction(upgraded)
-    assert (first[:2], in_transaction(upgraded)) == (("0001", [(1, 0)]), first)
+    assert (first[:2], in_transaction(upgraded)) == ((migrations.head(), [(1, 0)]), first)
 
 
 def test_a_database_that_was_never_migrated_is_at_no_revision(in_transaction: InTransaction[str | None]) -> None:
@@ -153,7 +153,7 @@ def test_a_database_from_the_future_is_refused_and_left_alone(
 
 def test_a_statement_that_fails_undoes_the_whole_upgrade(in_transaction: InTransaction[Any]) -> None:
     in_transaction(lambda connection: connection.execute(text("CREATE TABLE server_state (other TEXT)")))
-    with pytest.raises(StoreUnusable, match=r"could not be brought to 0001: .*server_state.*exists"):
+    with pytest.raises(StoreUnusable, match=r"could not be brought to \d+: .*server_state.*exists"):
         in_transaction(migrations.upgrade_connection)
     names = in_transaction(lambda connection: set(inspect(connection).get_table_names()))
     assert names == {"server_state"}

@@ -113,6 +113,8 @@ class BudgetCounter:
     denied_count: int = 0
     alerts_sent: tuple[tuple[AlertBasis, int], ...] = ()
     """(basis, threshold percent) of each alert row of this budget and cycle."""
+    cap_reached_micros: int | None = None
+    """The limit that `cap.reached` was last written for in this cycle."""
 
     def overrun_micros(self, limits: Limits) -> int:
         """How far spend stands above the limit; 0 without a limit."""

@@ -108,7 +108,7 @@ def budget_to_values(budget: Budget, organization_key: int) -> dict[str, Any]:
 
 
 def counter_from_row(row: Row) -> BudgetCounter:
-    _, budget_key, start, end, spent, reserved, opened, denied, alerts_sent, _ = row
+    _, budget_key, start, end, spent, reserved, opened, denied, alerts_sent, _, cap_reached = row
     return BudgetCounter(
         budget_key=budget_key,
         window=Window(Instant(start), Instant(end)),
@@ -117,6 +117,7 @@ def counter_from_row(row: Row) -> BudgetCounter:
         open_reservations=opened,
         denied_count=denied,
         alerts_sent=load_alerts_sent(alerts_sent),
+        cap_reached_micros=cap_reached,
     )
 
 
@@ -132,7 +133,13 @@ def counter_to_row(organization_key: int, counter: BudgetCounter, update_time: I
         counter.denied_count,
         dump_alerts_sent(counter.alerts_sent),
         update_time,
+        counter.cap_reached_micros,
     )
+
+
+def change_to_row(organization_key: int, counter: BudgetCounter, now: Instant) -> Row:
+    """The entry of the log of changes for a budget whose settings or spend have changed."""
+    return (*counter_to_row(organization_key, counter, now), None)
 
 
 def load_alerts_sent(text: str) -> tuple[tuple[AlertBasis, int], ...]:

@@ -99,6 +99,7 @@ counters = Table(
     Column("denied_count", BigInteger, nullable=False),
     Column("alerts_sent", Text, nullable=False),  # JSON list of [basis, threshold_percent]
     Column("update_time", BigInteger, nullable=False),
+    Column("cap_reached_micros", BigInteger),  # the limit that `cap.reached` was last written for in this cycle
     PrimaryKeyConstraint("organization_key", "budget_key", "cycle_start"),
     CheckConstraint("spent_micros >= 0", name="spent"),
     CheckConstraint("reserved_micros >= 0", name="reserved"),
@@ -231,6 +232,26 @@ api_keys = Table(
     PrimaryKeyConstraint("organization_key", "id"),
 )
 
+# What watchers are told, in the order of commits; the newest entries only. A deleted budget's entry carries its id.
+budget_changes = Table(
+    "budget_changes",
+    metadata,
+    Column("organization_key", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("budget_key", BigInteger, nullable=False),
+    Column("cycle_start", BigInteger, nullable=False),
+    Column("cycle_end", BigInteger, nullable=False),
+    Column("spent_micros", BigInteger, nullable=False),
+    Column("reserved_micros", BigInteger, nullable=False),
+    Column("open_reservations", BigInteger, nullable=False),
+    Column("denied_count", BigInteger, nullable=False),
+    Column("alerts_sent", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("deleted_budget_id", Text),
+    PrimaryKeyConstraint("organization_key", "sequence"),
+    sqlite_with_rowid=False,
+)
+
 # One row. `keys_version` grows when a key or an organization stops being valid: replicas poll it, and forget what they
 # cached.
 server_state = Table(
@@ -238,4 +259,80 @@ server_state = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("keys_version", BigInteger, nullable=False),
+)
+
+# The outbox: what happened, written in the transaction in which it happened. Fanned out to `deliveries` once.
+events = Table(
+    "events",
+    metadata,
+    Column("organization_key", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),  # UUIDv7; the message id that receivers see
+    Column("event_type", Text, nullable=False),
+    Column("budget_id", Text, nullable=False),  # empty where the event is about no budget
+    Column("payload", Text, nullable=False),  # JSON object
+    Column("create_time", BigInteger, nullable=False),
+    Column("fan_out_time", BigInteger),  # when its deliveries were written; NULL until then
+    PrimaryKeyConstraint("organization_key", "id"),
+    Index("ix_events_create_time", "create_time"),
+    sqlite_with_rowid=False,
+)
+NEW_EVENTS_INDEX = Index(
+    "ix_events_new",
+    events.c.create_time,
+    sqlite_where=text("fan_out_time IS NULL"),
+    postgresql_where=text("fan_out_time IS NULL"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("key", RowKey, primary_key=True, autoincrement=True),
+    Column("organization_key", BigInteger, ForeignKey("organizations.key"), nullable=False),
+    Column("id", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("event_types", Text, nullable=False),  # JSON list; an empty one is all of them
+    Column("disabled", Boolean, nullable=False),
+    Column("disable_reason", Text, nullable=False),  # empty while it is not disabled
+    Column("secret", Text, nullable=False),  # sealed where the server has a key for that
+    Column("previous_secret", Text),  # signs too, until its time is over
+    Column("previous_secret_expire_time", BigInteger),
+    Column("failing_since", BigInteger),  # first failed attempt since the last good one
+    Column("managed_by", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("update_time", BigInteger, nullable=False),
+    UniqueConstraint("organization_key", "id"),
+    sqlite_autoincrement=True,  # a key is never used again: deliveries of a deleted endpoint find no other
+)
+
+# One row for each event and endpoint that it goes to.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("organization_key", BigInteger, nullable=False),
+    Column("endpoint_key", BigInteger, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # When it is to be tried. While a replica tries it, when its lease ends: then it is anybody's again.
+    Column("due_time", BigInteger, nullable=False),
+    Column("lease_holder", Text),  # the replica that tries it now
+    Column("deadline", BigInteger, nullable=False),  # not tried again after this
+    Column("last_attempt_time", BigInteger),
+    Column("last_http_status", Integer),  # NULL where nothing answered
+    Column("last_error", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("complete_time", BigInteger),
+    PrimaryKeyConstraint("organization_key", "endpoint_key", "event_id"),
+    sqlite_with_rowid=False,
+)
+WAITING_DELIVERIES_INDEX = Index(
+    "ix_deliveries_waiting",
+    deliveries.c.endpoint_key,
+    deliveries.c.due_time,
+    sqlite_where=text("state = 'WAITING'"),
+    postgresql_where=text("state = 'WAITING'"),
 )
