@@ -62,6 +62,8 @@ class OrganizationState:
         self._matching: dict[tuple[str, CanonicalLabels], Matching] = {}
         self.next_expiry: Instant | None = None
         """No open reservation expires before this; None where that is not known."""
+        self.changes_unpruned = 0
+        """Entries written to the log of changes since the old ones were last looked for."""
 
     def without_counters(self) -> "OrganizationState":
         """The same settings, and what was found out about them, with no counter loaded."""

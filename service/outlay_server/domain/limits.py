@@ -147,3 +147,12 @@ ECHO_MAX_LENGTH: Final = 64
 
 VIOLATIONS_MAX: Final = 100
 """Field violations listed in one error. They travel in an HTTP/2 trailer, which clients cap at 8 KiB to 16 KiB."""
+
+CHANGES_KEPT_MIN: Final = 10_000
+"""Newest entries of an organization's log of changes that are always there. Who comes back later starts anew."""
+
+WATCHERS_MAX: Final = 2_000
+"""Streams of one server that watch budgets at once."""
+
+WATCHER_BEHIND_MAX: Final = 1_000
+"""Changes that wait for one watcher to read them; one that falls further behind is cut off."""

@@ -26,6 +26,10 @@ EXPIRIES_LOOKED_AT_FIRST = 100
 """Reservations looked through for the earliest expiry of one budget, before all of them are."""
 
 
+CHANGES_PRUNED_EVERY = 1_000
+"""Entries of one organization's log of changes between two looks for those that may go."""
+
+
 class Driver(Protocol):
     """An open transaction of one connection."""
 
@@ -195,6 +199,7 @@ def write(driver: Driver, books: Books) -> None:
             statements.UPSERT_COUNTERS,
             [rows.counter_to_row(key[0], counter, books.now) for key, counter in changes.counters.items()],
         )
+        _log_changes(driver, books)
     if changes.alerts:
         keys = {id_: state.key for id_, state in books.organizations.items()}
         driver.write(
@@ -203,6 +208,28 @@ def write(driver: Driver, books: Books) -> None:
         )
     if changes.requests:
         driver.write(statements.INSERT_REQUESTS, [rows.request_to_row(request) for request in changes.requests])
+
+
+def _log_changes(driver: Driver, books: Books) -> None:
+    """Tell watchers where budgets stand. Cycles that are over, or that a late record reaches back to, are not shown."""
+    logged = [
+        (key[0], counter)
+        for key, counter in books.changes.counters.items()
+        if counter.window.start <= books.now < counter.window.end
+    ]
+    if not logged:
+        return
+    driver.write(
+        statements.APPEND_CHANGES,
+        [rows.change_to_row(organization_key, counter, books.now) for organization_key, counter in logged],
+    )
+    states = {state.key: state for state in books.organizations.values()}
+    for organization_key, _ in logged:
+        state = states[organization_key]
+        state.changes_unpruned += 1
+        if state.changes_unpruned == CHANGES_PRUNED_EVERY:
+            state.changes_unpruned = 0
+            driver.write(statements.PRUNE_CHANGES, [(organization_key, organization_key)])
 
 
 def earliest_expiries(driver: Driver, books: Books) -> dict[tuple[int, str], Instant]:

@@ -139,7 +139,32 @@ def counter_to_row(organization_key: int, counter: BudgetCounter, update_time: I
 
 def change_to_row(organization_key: int, counter: BudgetCounter, now: Instant) -> Row:
     """The entry of the log of changes for a budget whose settings or spend have changed."""
-    return (*counter_to_row(organization_key, counter, now), None)
+    return (
+        organization_key,
+        counter.budget_key,
+        counter.window.start,
+        counter.window.end,
+        counter.spent_micros,
+        counter.reserved_micros,
+        counter.open_reservations,
+        counter.denied_count,
+        dump_alerts_sent(counter.alerts_sent),
+        now,
+        None,
+    )
+
+
+def counter_of_change(change: Any) -> BudgetCounter:
+    """Where a budget stood at an entry of the log of changes, from its row by name."""
+    return BudgetCounter(
+        budget_key=change.budget_key,
+        window=Window(Instant(change.cycle_start), Instant(change.cycle_end)),
+        spent_micros=change.spent_micros,
+        reserved_micros=change.reserved_micros,
+        open_reservations=change.open_reservations,
+        denied_count=change.denied_count,
+        alerts_sent=load_alerts_sent(change.alerts_sent),
+    )
 
 
 def load_alerts_sent(text: str) -> tuple[tuple[AlertBasis, int], ...]:

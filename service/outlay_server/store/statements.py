@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table, Text
 from sqlalchemy.types import TypeEngine
 
+from outlay_server.domain.limits import CHANGES_KEPT_MIN
 from outlay_server.store import tables
 
 _ARRAY_TYPES: dict[type[TypeEngine[Any]], str] = {
@@ -93,6 +94,39 @@ def update(table: Table, columns: Sequence[str], key: Sequence[str]) -> Statemen
     )
 
 
+def numbered_insert(table: Table, number: str, within: str) -> Statement:
+    """Insert whole rows but for the column `number`, which counts up by one from the newest row with their `within`.
+
+    Who runs it holds a lock on what `within` names.
+    """
+    columns = [name for name in _all(table) if name != number]
+    into = f'INSERT INTO {table.name} ({_names(columns)}, "{number}")'
+    newest = f'COALESCE((SELECT MAX(n."{number}") FROM {table.name} AS n WHERE n."{within}" = g."{within}"), 0)'
+    given = ", ".join(f'? AS "{name}"' for name in columns)
+    position = f'ROW_NUMBER() OVER (PARTITION BY g."{within}" ORDER BY g.position)'
+    return Statement(
+        sqlite=f"{into} SELECT {_names(columns, 'g.')}, {newest} + 1 FROM (SELECT {given}) AS g",
+        postgres=(
+            f"{into} SELECT {_names(columns, 'g.')}, {newest} + {position} "
+            f"FROM unnest({_arrays(table, columns)}) WITH ORDINALITY AS g({_names(columns)}, position)"
+        ),
+        columns=len(columns),
+    )
+
+
+def delete_older(table: Table, number: str, within: str, kept: int) -> Statement:
+    """Delete all but the newest `kept` rows by `number` among those with one `within`; a row is that value, twice."""
+    newest = f'(SELECT MAX("{number}") FROM {table.name} WHERE "{within}" = {{}}) - {kept}'
+    return Statement(
+        sqlite=f'DELETE FROM {table.name} WHERE "{within}" = ? AND "{number}" <= {newest.format("?")}',
+        postgres=(
+            f"DELETE FROM {table.name} AS t USING unnest({_arrays(table, (within, within))}) AS g(one, two) "
+            f'WHERE t."{within}" = g.one AND t."{number}" <= {newest.format("g.two")}'
+        ),
+        columns=2,
+    )
+
+
 @cache
 def with_numbered_parameters(sql: str) -> str:
     """`?` to `$1`, `$2` …; for statements that contain no other question mark."""
@@ -123,6 +157,8 @@ INSERT_RECORDS = insert(tables.spend_records)
 UPSERT_COUNTERS = upsert(tables.counters, ("organization_key", "budget_key", "cycle_start"))
 INSERT_ALERTS = insert(tables.alerts)
 INSERT_REQUESTS = insert(tables.requests)
+APPEND_CHANGES = numbered_insert(tables.budget_changes, "sequence", "organization_key")
+PRUNE_CHANGES = delete_older(tables.budget_changes, "sequence", "organization_key", CHANGES_KEPT_MIN)
 
 _RESERVATION_COLUMNS = _names(_all(tables.reservations))
 
