@@ -6,6 +6,8 @@ import warnings
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from outlay.v1 import admin_service_pb2 as outlay_dot_v1_dot_admin__service__pb2
 from outlay.v1 import api_key_pb2 as outlay_dot_v1_dot_api__key__pb2
+from outlay.v1 import caps_pb2 as outlay_dot_v1_dot_caps__pb2
+from outlay.v1 import delivery_pb2 as outlay_dot_v1_dot_delivery__pb2
 from outlay.v1 import organization_pb2 as outlay_dot_v1_dot_organization__pb2
 from outlay.v1 import webhook_endpoint_pb2 as outlay_dot_v1_dot_webhook__endpoint__pb2
 
@@ -67,6 +69,11 @@ class AdminServiceStub(object):
                 request_serializer=outlay_dot_v1_dot_admin__service__pb2.DeleteOrganizationRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ApplyCaps = channel.unary_unary(
+                '/outlay.v1.AdminService/ApplyCaps',
+                request_serializer=outlay_dot_v1_dot_caps__pb2.ApplyCapsRequest.SerializeToString,
+                response_deserializer=outlay_dot_v1_dot_caps__pb2.ApplyCapsResponse.FromString,
+                _registered_method=True)
         self.CreateApiKey = channel.unary_unary(
                 '/outlay.v1.AdminService/CreateApiKey',
                 request_serializer=outlay_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.SerializeToString,
@@ -111,6 +118,26 @@ class AdminServiceStub(object):
                 '/outlay.v1.AdminService/TestWebhookEndpoint',
                 request_serializer=outlay_dot_v1_dot_admin__service__pb2.TestWebhookEndpointRequest.SerializeToString,
                 response_deserializer=outlay_dot_v1_dot_admin__service__pb2.TestWebhookEndpointResponse.FromString,
+                _registered_method=True)
+        self.RotateWebhookSecret = channel.unary_unary(
+                '/outlay.v1.AdminService/RotateWebhookSecret',
+                request_serializer=outlay_dot_v1_dot_admin__service__pb2.RotateWebhookSecretRequest.SerializeToString,
+                response_deserializer=outlay_dot_v1_dot_webhook__endpoint__pb2.WebhookEndpoint.FromString,
+                _registered_method=True)
+        self.ListDeliveries = channel.unary_unary(
+                '/outlay.v1.AdminService/ListDeliveries',
+                request_serializer=outlay_dot_v1_dot_admin__service__pb2.ListDeliveriesRequest.SerializeToString,
+                response_deserializer=outlay_dot_v1_dot_admin__service__pb2.ListDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.ReplayDelivery = channel.unary_unary(
+                '/outlay.v1.AdminService/ReplayDelivery',
+                request_serializer=outlay_dot_v1_dot_admin__service__pb2.ReplayDeliveryRequest.SerializeToString,
+                response_deserializer=outlay_dot_v1_dot_delivery__pb2.Delivery.FromString,
+                _registered_method=True)
+        self.ReplayDeadDeliveries = channel.unary_unary(
+                '/outlay.v1.AdminService/ReplayDeadDeliveries',
+                request_serializer=outlay_dot_v1_dot_admin__service__pb2.ReplayDeadDeliveriesRequest.SerializeToString,
+                response_deserializer=outlay_dot_v1_dot_admin__service__pb2.ReplayDeadDeliveriesResponse.FromString,
                 _registered_method=True)
         self.ListAlerts = channel.unary_unary(
                 '/outlay.v1.AdminService/ListAlerts',
@@ -183,6 +210,24 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyCaps(self, request, context):
+        """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
+        `validate_only` the answer is the plan, and the plan is what applying does.
+
+        Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
+        same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
+        it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
+        `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
+        from outside, whether or not the key may read the audit.
+
+        Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
+        ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
+        (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateApiKey(self, request, context):
         """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
         same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
@@ -218,8 +263,6 @@ class AdminServiceServicer(object):
         """One webhook endpoint.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,8 +272,6 @@ class AdminServiceServicer(object):
         """The webhook endpoints of an organization, ordered by id.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,8 +282,6 @@ class AdminServiceServicer(object):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
         REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -253,8 +292,6 @@ class AdminServiceServicer(object):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
         MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,8 +302,6 @@ class AdminServiceServicer(object):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
         unreachable: retry with the same request_id.
-
-        Not served by this version: UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -276,8 +311,49 @@ class AdminServiceServicer(object):
         """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
-        Not served by this version: UNIMPLEMENTED.
+    def RotateWebhookSecret(self, request, context):
+        """Give an endpoint a new signing secret, and let the one before sign too for a while: until the overlap is over every
+        message carries both signatures, and receivers can change at their own time. A rotation within the overlap of
+        another ends the oldest secret. The answer holds the new secret where the server made it, and no other answer does:
+        where it was lost, rotate again.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED (the format has no
+        secret), REQUEST_ID_REUSED. When unreachable: the old secret goes on signing; retry with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeliveries(self, request, context):
+        """What was sent to an endpoint, what waits and what was given up, newest event first.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDelivery(self, request, context):
+        """Send one event to an endpoint again, with the same message id, for three more days: a dead one, or a delivered one
+        that the receiver lost. One that waits is tried at once.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+        retry with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadDeliveries(self, request, context):
+        """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+        retry with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,6 +405,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=outlay_dot_v1_dot_admin__service__pb2.DeleteOrganizationRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'ApplyCaps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyCaps,
+                    request_deserializer=outlay_dot_v1_dot_caps__pb2.ApplyCapsRequest.FromString,
+                    response_serializer=outlay_dot_v1_dot_caps__pb2.ApplyCapsResponse.SerializeToString,
+            ),
             'CreateApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateApiKey,
                     request_deserializer=outlay_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.FromString,
@@ -373,6 +454,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.TestWebhookEndpoint,
                     request_deserializer=outlay_dot_v1_dot_admin__service__pb2.TestWebhookEndpointRequest.FromString,
                     response_serializer=outlay_dot_v1_dot_admin__service__pb2.TestWebhookEndpointResponse.SerializeToString,
+            ),
+            'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhookSecret,
+                    request_deserializer=outlay_dot_v1_dot_admin__service__pb2.RotateWebhookSecretRequest.FromString,
+                    response_serializer=outlay_dot_v1_dot_webhook__endpoint__pb2.WebhookEndpoint.SerializeToString,
+            ),
+            'ListDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeliveries,
+                    request_deserializer=outlay_dot_v1_dot_admin__service__pb2.ListDeliveriesRequest.FromString,
+                    response_serializer=outlay_dot_v1_dot_admin__service__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'ReplayDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDelivery,
+                    request_deserializer=outlay_dot_v1_dot_admin__service__pb2.ReplayDeliveryRequest.FromString,
+                    response_serializer=outlay_dot_v1_dot_delivery__pb2.Delivery.SerializeToString,
+            ),
+            'ReplayDeadDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadDeliveries,
+                    request_deserializer=outlay_dot_v1_dot_admin__service__pb2.ReplayDeadDeliveriesRequest.FromString,
+                    response_serializer=outlay_dot_v1_dot_admin__service__pb2.ReplayDeadDeliveriesResponse.SerializeToString,
             ),
             'ListAlerts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAlerts,
@@ -524,6 +625,33 @@ class AdminService(object):
             '/outlay.v1.AdminService/DeleteOrganization',
             outlay_dot_v1_dot_admin__service__pb2.DeleteOrganizationRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyCaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlay.v1.AdminService/ApplyCaps',
+            outlay_dot_v1_dot_caps__pb2.ApplyCapsRequest.SerializeToString,
+            outlay_dot_v1_dot_caps__pb2.ApplyCapsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -767,6 +895,114 @@ class AdminService(object):
             '/outlay.v1.AdminService/TestWebhookEndpoint',
             outlay_dot_v1_dot_admin__service__pb2.TestWebhookEndpointRequest.SerializeToString,
             outlay_dot_v1_dot_admin__service__pb2.TestWebhookEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlay.v1.AdminService/RotateWebhookSecret',
+            outlay_dot_v1_dot_admin__service__pb2.RotateWebhookSecretRequest.SerializeToString,
+            outlay_dot_v1_dot_webhook__endpoint__pb2.WebhookEndpoint.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlay.v1.AdminService/ListDeliveries',
+            outlay_dot_v1_dot_admin__service__pb2.ListDeliveriesRequest.SerializeToString,
+            outlay_dot_v1_dot_admin__service__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlay.v1.AdminService/ReplayDelivery',
+            outlay_dot_v1_dot_admin__service__pb2.ReplayDeliveryRequest.SerializeToString,
+            outlay_dot_v1_dot_delivery__pb2.Delivery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlay.v1.AdminService/ReplayDeadDeliveries',
+            outlay_dot_v1_dot_admin__service__pb2.ReplayDeadDeliveriesRequest.SerializeToString,
+            outlay_dot_v1_dot_admin__service__pb2.ReplayDeadDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

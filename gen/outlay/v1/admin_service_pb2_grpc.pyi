@@ -8,6 +8,8 @@ from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from outlay.v1 import admin_service_pb2 as _admin_service_pb2
 from outlay.v1 import api_key_pb2 as _api_key_pb2
+from outlay.v1 import caps_pb2 as _caps_pb2
+from outlay.v1 import delivery_pb2 as _delivery_pb2
 from outlay.v1 import organization_pb2 as _organization_pb2
 from outlay.v1 import webhook_endpoint_pb2 as _webhook_endpoint_pb2
 import abc as _abc_1
@@ -73,6 +75,20 @@ class AdminServiceStub:
     Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`),
     REQUEST_ID_REUSED. When unreachable: it stays; retry with the same request_id.
     """
+    ApplyCaps: _grpc.UnaryUnaryMultiCallable[_caps_pb2.ApplyCapsRequest, _caps_pb2.ApplyCapsResponse]
+    """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
+    `validate_only` the answer is the plan, and the plan is what applying does.
+
+    Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
+    same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
+    it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
+    `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
+    from outside, whether or not the key may read the audit.
+
+    Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
+    ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
+    (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+    """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _api_key_pb2.ApiKey]
     """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
     same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
@@ -96,46 +112,61 @@ class AdminServiceStub:
     """One webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     ListWebhookEndpoints: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListWebhookEndpointsRequest, _admin_service_pb2.ListWebhookEndpointsResponse]
     """The webhook endpoints of an organization, ordered by id.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     CreateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """Create a webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
     REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     UpdateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]
     """Change the settings that `update_mask` names.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
     MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     DeleteWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]
     """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
     unreachable: retry with the same request_id.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     TestWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.TestWebhookEndpointRequest, _admin_service_pb2.TestWebhookEndpointResponse]
     """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+    """
+    RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateWebhookSecretRequest, _webhook_endpoint_pb2.WebhookEndpoint]
+    """Give an endpoint a new signing secret, and let the one before sign too for a while: until the overlap is over every
+    message carries both signatures, and receivers can change at their own time. A rotation within the overlap of
+    another ends the oldest secret. The answer holds the new secret where the server made it, and no other answer does:
+    where it was lost, rotate again.
 
-    Not served by this version: UNIMPLEMENTED.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED (the format has no
+    secret), REQUEST_ID_REUSED. When unreachable: the old secret goes on signing; retry with the same request_id.
+    """
+    ListDeliveries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]
+    """What was sent to an endpoint, what waits and what was given up, newest event first.
+
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+    """
+    ReplayDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeliveryRequest, _delivery_pb2.Delivery]
+    """Send one event to an endpoint again, with the same message id, for three more days: a dead one, or a delivered one
+    that the receiver lost. One that waits is tried at once.
+
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+    retry with the same request_id.
+    """
+    ReplayDeadDeliveries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadDeliveriesRequest, _admin_service_pb2.ReplayDeadDeliveriesResponse]
+    """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+    retry with the same request_id.
     """
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAlertsRequest, _admin_service_pb2.ListAlertsResponse]
     """The thresholds that were crossed, newest first.
@@ -189,6 +220,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Scope: `admin`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, OPEN_RESERVATIONS (without `force`),
     REQUEST_ID_REUSED. When unreachable: it stays; retry with the same request_id.
     """
+    ApplyCaps: _aio.UnaryUnaryMultiCallable[_caps_pb2.ApplyCapsRequest, _caps_pb2.ApplyCapsResponse]  # type: ignore[assignment]
+    """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
+    `validate_only` the answer is the plan, and the plan is what applying does.
+
+    Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
+    same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
+    it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
+    `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
+    from outside, whether or not the key may read the audit.
+
+    Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
+    ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
+    (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+    """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _api_key_pb2.ApiKey]  # type: ignore[assignment]
     """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
     same request_id answers the same key without it; where the first answer was lost, revoke that key and make another.
@@ -212,46 +257,61 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """One webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     ListWebhookEndpoints: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListWebhookEndpointsRequest, _admin_service_pb2.ListWebhookEndpointsResponse]  # type: ignore[assignment]
     """The webhook endpoints of an organization, ordered by id.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     CreateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Create a webhook endpoint.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
     REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     UpdateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateWebhookEndpointRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
     """Change the settings that `update_mask` names.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
     MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     DeleteWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Delete a webhook endpoint. What was still to be delivered to it is dropped.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
     unreachable: retry with the same request_id.
-
-    Not served by this version: UNIMPLEMENTED.
     """
     TestWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.TestWebhookEndpointRequest, _admin_service_pb2.TestWebhookEndpointResponse]  # type: ignore[assignment]
     """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+    """
+    RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateWebhookSecretRequest, _webhook_endpoint_pb2.WebhookEndpoint]  # type: ignore[assignment]
+    """Give an endpoint a new signing secret, and let the one before sign too for a while: until the overlap is over every
+    message carries both signatures, and receivers can change at their own time. A rotation within the overlap of
+    another ends the oldest secret. The answer holds the new secret where the server made it, and no other answer does:
+    where it was lost, rotate again.
 
-    Not served by this version: UNIMPLEMENTED.
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED (the format has no
+    secret), REQUEST_ID_REUSED. When unreachable: the old secret goes on signing; retry with the same request_id.
+    """
+    ListDeliveries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
+    """What was sent to an endpoint, what waits and what was given up, newest event first.
+
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+    """
+    ReplayDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeliveryRequest, _delivery_pb2.Delivery]  # type: ignore[assignment]
+    """Send one event to an endpoint again, with the same message id, for three more days: a dead one, or a delivered one
+    that the receiver lost. One that waits is tried at once.
+
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+    retry with the same request_id.
+    """
+    ReplayDeadDeliveries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadDeliveriesRequest, _admin_service_pb2.ReplayDeadDeliveriesResponse]  # type: ignore[assignment]
+    """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+
+    Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+    retry with the same request_id.
     """
     ListAlerts: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAlertsRequest, _admin_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
     """The thresholds that were crossed, newest first.
@@ -334,6 +394,26 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ApplyCaps(
+        self,
+        request: _caps_pb2.ApplyCapsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_caps_pb2.ApplyCapsResponse, _abc.Awaitable[_caps_pb2.ApplyCapsResponse]]:
+        """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
+        `validate_only` the answer is the plan, and the plan is what applying does.
+
+        Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
+        same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
+        it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
+        `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
+        from outside, whether or not the key may read the audit.
+
+        Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
+        ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
+        (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+        """
+
+    @_abc_1.abstractmethod
     def CreateApiKey(
         self,
         request: _admin_service_pb2.CreateApiKeyRequest,
@@ -379,8 +459,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """One webhook endpoint.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -392,8 +470,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """The webhook endpoints of an organization, ordered by id.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
-
-        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -406,8 +482,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ALREADY_EXISTS, LIMIT_EXCEEDED (20 endpoints),
         REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -420,8 +494,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND (without `allow_missing`), ETAG_MISMATCH,
         MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When unreachable: retry with the same request_id.
-
-        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -434,8 +506,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, MANAGED_ELSEWHERE, REQUEST_ID_REUSED. When
         unreachable: retry with the same request_id.
-
-        Not served by this version: UNIMPLEMENTED.
         """
 
     @_abc_1.abstractmethod
@@ -447,8 +517,57 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Send one event of type `webhook.test` to an endpoint, once and without retry, and tell what it answered.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: nothing is sent.
+        """
 
-        Not served by this version: UNIMPLEMENTED.
+    @_abc_1.abstractmethod
+    def RotateWebhookSecret(
+        self,
+        request: _admin_service_pb2.RotateWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_endpoint_pb2.WebhookEndpoint, _abc.Awaitable[_webhook_endpoint_pb2.WebhookEndpoint]]:
+        """Give an endpoint a new signing secret, and let the one before sign too for a while: until the overlap is over every
+        message carries both signatures, and receivers can change at their own time. A rotation within the overlap of
+        another ends the oldest secret. The answer holds the new secret where the server made it, and no other answer does:
+        where it was lost, rotate again.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ETAG_MISMATCH, VALIDATION_FAILED (the format has no
+        secret), REQUEST_ID_REUSED. When unreachable: the old secret goes on signing; retry with the same request_id.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDeliveries(
+        self,
+        request: _admin_service_pb2.ListDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_admin_service_pb2.ListDeliveriesResponse]]:
+        """What was sent to an endpoint, what waits and what was given up, newest event first.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDelivery(
+        self,
+        request: _admin_service_pb2.ReplayDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_pb2.Delivery, _abc.Awaitable[_delivery_pb2.Delivery]]:
+        """Send one event to an endpoint again, with the same message id, for three more days: a dead one, or a delivered one
+        that the receiver lost. One that waits is tried at once.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+        retry with the same request_id.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayDeadDeliveries(
+        self,
+        request: _admin_service_pb2.ReplayDeadDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReplayDeadDeliveriesResponse, _abc.Awaitable[_admin_service_pb2.ReplayDeadDeliveriesResponse]]:
+        """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+
+        Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
+        retry with the same request_id.
         """
 
     @_abc_1.abstractmethod

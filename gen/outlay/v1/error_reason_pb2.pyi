@@ -44,7 +44,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `resource`.
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 6
-    """ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again."""
+    """ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again.
+    Metadata, for a plan that was shown: `moved`, the names of what changed since, at most 10, separated by commas; empty
+    where the request itself is another.
+    """
     ERROR_REASON_MANAGED_ELSEWHERE: _ErrorReason.ValueType  # 7
     """FAILED_PRECONDITION, HTTP 400. The resource is kept as code by another manager, which would undo this change.
     Change it there, or send `override_manager`.
@@ -87,6 +90,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect
     is unknown: retry with the same request_id.
     """
+    ERROR_REASON_APPLY_REFUSED: _ErrorReason.ValueType  # 17
+    """FAILED_PRECONDITION, HTTP 400. Caps were not applied, none of them, because some need a word first: a
+    `google.rpc.PreconditionFailure` lists them all (as many as fit), each with a `CapsWarningReason` as its type and
+    the resource as its subject. Plan again to see them, and send the flag that each asks for.
+    Metadata: `count`.
+    """
+    ERROR_REASON_ENDPOINT_DISABLED: _ErrorReason.ValueType  # 18
+    """FAILED_PRECONDITION, HTTP 400. Nothing can be replayed to a webhook endpoint that is disabled. Enable it first.
+    Metadata: `resource`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs.
@@ -119,7 +132,10 @@ ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 5
 Metadata: `resource`.
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 6
-"""ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again."""
+"""ABORTED, HTTP 409. The resource changed since the etag that was sent was read. Read it again, then decide again.
+Metadata, for a plan that was shown: `moved`, the names of what changed since, at most 10, separated by commas; empty
+where the request itself is another.
+"""
 ERROR_REASON_MANAGED_ELSEWHERE: ErrorReason.ValueType  # 7
 """FAILED_PRECONDITION, HTTP 400. The resource is kept as code by another manager, which would undo this change.
 Change it there, or send `override_manager`.
@@ -161,5 +177,15 @@ ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 15
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 16
 """DEADLINE_EXCEEDED, HTTP 504. The deadline passed first (5 s if the caller gave none). Whether the call took effect
 is unknown: retry with the same request_id.
+"""
+ERROR_REASON_APPLY_REFUSED: ErrorReason.ValueType  # 17
+"""FAILED_PRECONDITION, HTTP 400. Caps were not applied, none of them, because some need a word first: a
+`google.rpc.PreconditionFailure` lists them all (as many as fit), each with a `CapsWarningReason` as its type and
+the resource as its subject. Plan again to see them, and send the flag that each asks for.
+Metadata: `count`.
+"""
+ERROR_REASON_ENDPOINT_DISABLED: ErrorReason.ValueType  # 18
+"""FAILED_PRECONDITION, HTTP 400. Nothing can be replayed to a webhook endpoint that is disabled. Enable it first.
+Metadata: `resource`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

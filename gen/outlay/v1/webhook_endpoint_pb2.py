@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n outlay/v1/webhook_endpoint.proto\x12\toutlay.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x03\n\x0fWebhookEndpoint\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03uri\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x18.outlay.v1.WebhookFormatB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_types\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x64isabled\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06secret\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nmanaged_by\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:\x85\x01\xea\x41\x81\x01\n\x1aoutlay.dev/WebhookEndpoint\x12@organizations/{organization}/webhookEndpoints/{webhook_endpoint}*\x10webhookEndpoints2\x0fwebhookEndpoint*f\n\rWebhookFormat\x12\x1e\n\x1aWEBHOOK_FORMAT_UNSPECIFIED\x10\x00\x12\x1b\n\x17WEBHOOK_FORMAT_STANDARD\x10\x01\x12\x18\n\x14WEBHOOK_FORMAT_SLACK\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n outlay/v1/webhook_endpoint.proto\x12\toutlay.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x05\n\x0fWebhookEndpoint\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03uri\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x18.outlay.v1.WebhookFormatB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x65vent_types\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x64isabled\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06secret\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nmanaged_by\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04\x65tag\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12=\n\x0e\x64isable_reason\x18\x0c \x01(\x0e\x32\x1f.outlay.v1.WebhookDisableReasonB\x04\xe2\x41\x01\x03\x12<\n\x12\x66\x61iling_since_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x45\n\x1bprevious_secret_expire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:\x85\x01\xea\x41\x81\x01\n\x1aoutlay.dev/WebhookEndpoint\x12@organizations/{organization}/webhookEndpoints/{webhook_endpoint}*\x10webhookEndpoints2\x0fwebhookEndpoint*\x7f\n\rWebhookFormat\x12\x1e\n\x1aWEBHOOK_FORMAT_UNSPECIFIED\x10\x00\x12\x1b\n\x17WEBHOOK_FORMAT_STANDARD\x10\x01\x12\x18\n\x14WEBHOOK_FORMAT_SLACK\x10\x02\x12\x17\n\x13WEBHOOK_FORMAT_MAIL\x10\x03*\xa9\x01\n\x14WebhookDisableReason\x12&\n\"WEBHOOK_DISABLE_REASON_UNSPECIFIED\x10\x00\x12$\n WEBHOOK_DISABLE_REASON_REQUESTED\x10\x01\x12\x1f\n\x1bWEBHOOK_DISABLE_REASON_GONE\x10\x02\x12\"\n\x1eWEBHOOK_DISABLE_REASON_FAILING\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,10 +56,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKENDPOINT'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINT'].fields_by_name['update_time']._loaded_options = None
   _globals['_WEBHOOKENDPOINT'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['disable_reason']._loaded_options = None
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['disable_reason']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['failing_since_time']._loaded_options = None
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['failing_since_time']._serialized_options = b'\342A\001\003'
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['previous_secret_expire_time']._loaded_options = None
+  _globals['_WEBHOOKENDPOINT'].fields_by_name['previous_secret_expire_time']._serialized_options = b'\342A\001\003'
   _globals['_WEBHOOKENDPOINT']._loaded_options = None
   _globals['_WEBHOOKENDPOINT']._serialized_options = b'\352A\201\001\n\032outlay.dev/WebhookEndpoint\022@organizations/{organization}/webhookEndpoints/{webhook_endpoint}*\020webhookEndpoints2\017webhookEndpoint'
-  _globals['_WEBHOOKFORMAT']._serialized_start=640
-  _globals['_WEBHOOKFORMAT']._serialized_end=742
+  _globals['_WEBHOOKFORMAT']._serialized_start=836
+  _globals['_WEBHOOKFORMAT']._serialized_end=963
+  _globals['_WEBHOOKDISABLEREASON']._serialized_start=966
+  _globals['_WEBHOOKDISABLEREASON']._serialized_end=1135
   _globals['_WEBHOOKENDPOINT']._serialized_start=141
-  _globals['_WEBHOOKENDPOINT']._serialized_end=638
+  _globals['_WEBHOOKENDPOINT']._serialized_end=834
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,10 @@ class _WebhookFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Webhook
     """JSON with the headers and signature of Standard Webhooks."""
     WEBHOOK_FORMAT_SLACK: _WebhookFormat.ValueType  # 2
     """A message that Slack's incoming webhooks understand, unsigned."""
+    WEBHOOK_FORMAT_MAIL: _WebhookFormat.ValueType  # 3
+    """Mail to the addresses of a `mailto:` URI, through the relay that the server was set up with; refused where it has
+    none.
+    """
 
 class WebhookFormat(_WebhookFormat, metaclass=_WebhookFormatEnumTypeWrapper):
     """How the body of a delivery is written."""
@@ -42,13 +46,45 @@ WEBHOOK_FORMAT_STANDARD: WebhookFormat.ValueType  # 1
 """JSON with the headers and signature of Standard Webhooks."""
 WEBHOOK_FORMAT_SLACK: WebhookFormat.ValueType  # 2
 """A message that Slack's incoming webhooks understand, unsigned."""
+WEBHOOK_FORMAT_MAIL: WebhookFormat.ValueType  # 3
+"""Mail to the addresses of a `mailto:` URI, through the relay that the server was set up with; refused where it has
+none.
+"""
 Global___WebhookFormat: _TypeAlias = WebhookFormat  # noqa: Y015
+
+class _WebhookDisableReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WebhookDisableReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WebhookDisableReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WEBHOOK_DISABLE_REASON_UNSPECIFIED: _WebhookDisableReason.ValueType  # 0
+    """It is not disabled."""
+    WEBHOOK_DISABLE_REASON_REQUESTED: _WebhookDisableReason.ValueType  # 1
+    """Somebody set `disabled`."""
+    WEBHOOK_DISABLE_REASON_GONE: _WebhookDisableReason.ValueType  # 2
+    """It answered 410 Gone."""
+    WEBHOOK_DISABLE_REASON_FAILING: _WebhookDisableReason.ValueType  # 3
+    """Every attempt failed for five days."""
+
+class WebhookDisableReason(_WebhookDisableReason, metaclass=_WebhookDisableReasonEnumTypeWrapper):
+    """Why an endpoint is disabled."""
+
+WEBHOOK_DISABLE_REASON_UNSPECIFIED: WebhookDisableReason.ValueType  # 0
+"""It is not disabled."""
+WEBHOOK_DISABLE_REASON_REQUESTED: WebhookDisableReason.ValueType  # 1
+"""Somebody set `disabled`."""
+WEBHOOK_DISABLE_REASON_GONE: WebhookDisableReason.ValueType  # 2
+"""It answered 410 Gone."""
+WEBHOOK_DISABLE_REASON_FAILING: WebhookDisableReason.ValueType  # 3
+"""Every attempt failed for five days."""
+Global___WebhookDisableReason: _TypeAlias = WebhookDisableReason  # noqa: Y015
 
 @_typing.final
 class WebhookEndpoint(_message.Message):
     """Where events of an organization are sent. Delivery is at least once, with a stable message id, retried with backoff
-    for three days; it never slows or blocks a check. At most 20 endpoints an organization. Not served by this version: its methods answer
-    UNIMPLEMENTED.
+    for three days and then kept as dead; it never slows or blocks a check. At most 20 endpoints an organization. An
+    endpoint that answers 410, or that nothing has reached for five days, is disabled by the server.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -64,27 +100,37 @@ class WebhookEndpoint(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DISABLE_REASON_FIELD_NUMBER: _builtins.int
+    FAILING_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SECRET_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`organizations/{organization}/webhookEndpoints/{webhook_endpoint}`. The id matches `[a-z][a-z0-9-]{0,62}`."""
     display_name: _builtins.str
     """What people read. At most 128 characters, none of them a control character."""
     uri: _builtins.str
-    """The URL that is posted to, `https` only, at most 2,048 bytes. Its host must not resolve to a private, loopback or
-    link-local address, unless the server was set to allow it. Redirects are not followed.
+    """Where it is sent, at most 2,048 bytes. For the formats STANDARD and SLACK the URL that is posted to, `https` on port
+    443 or one from 1,024 up, without user or password. Its host must not resolve to a private, loopback or link-local
+    address, unless the server was set to allow it. Redirects are not followed. For the format MAIL `mailto:` and 1 to 5
+    addresses, separated by commas. The audit shows it shortened: it may hold what opens the receiver.
     """
     format: Global___WebhookFormat.ValueType
     """How the body is written. Unspecified means STANDARD."""
     disabled: _builtins.bool
-    """Whether sending is paused. Events of that time are not sent later."""
+    """Whether sending is paused. Events of that time are not sent later; what still waited to be sent when it was disabled
+    becomes DEAD, and can be replayed. Set by the server too: see `disable_reason`. Setting it to false starts afresh.
+    """
     secret: _builtins.str
-    """The signing secret, `whsec_` and base64 of 24 to 64 bytes. Made by the server where none is given. In an answer
-    only where the server made it in that very call; otherwise always empty, and an update whose mask does not name it
-    keeps it.
+    """The signing secret of the format STANDARD, `whsec_` and base64 of 24 to 64 bytes. Made by the server where none is
+    given. In an answer only where the server made it in that very call; otherwise always empty, and an update whose
+    mask does not name it keeps it. An update that names it replaces it at once; `RotateWebhookSecret` lets the old one
+    sign too for a while. The other formats have none.
     """
     managed_by: _builtins.str
     """Who keeps this endpoint as code; see `Budget.managed_by`."""
     etag: _builtins.str
     """Changes whenever these settings change; see `Budget.etag`."""
+    disable_reason: Global___WebhookDisableReason.ValueType
+    """Why it is disabled; unspecified while it is not."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which events are sent; empty: all. `alert.crossed`, `cap.reached`, `spend.overrun`, `reservation.expired`,
@@ -98,6 +144,16 @@ class WebhookEndpoint(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When these settings last changed."""
+
+    @_builtins.property
+    def failing_since_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first attempt failed since the last one that succeeded; absent while it answers. Five days after it the
+        endpoint is disabled.
+        """
+
+    @_builtins.property
+    def previous_secret_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the secret before the current one signs too; absent where only the current one does."""
 
     def __init__(
         self,
@@ -113,10 +169,13 @@ class WebhookEndpoint(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        disable_reason: Global___WebhookDisableReason.ValueType = ...,
+        failing_since_time: _timestamp_pb2.Timestamp | None = ...,
+        previous_secret_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failing_since_time", b"failing_since_time", "previous_secret_expire_time", b"previous_secret_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disabled", b"disabled", "display_name", b"display_name", "etag", b"etag", "event_types", b"event_types", "format", b"format", "managed_by", b"managed_by", "name", b"name", "secret", b"secret", "update_time", b"update_time", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disable_reason", b"disable_reason", "disabled", b"disabled", "display_name", b"display_name", "etag", b"etag", "event_types", b"event_types", "failing_since_time", b"failing_since_time", "format", b"format", "managed_by", b"managed_by", "name", b"name", "previous_secret_expire_time", b"previous_secret_expire_time", "secret", b"secret", "update_time", b"update_time", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,6 +82,11 @@ class AdminServicer:
         self._keys_changed()
         return answer
 
+    # Caps as code
+
+    async def apply_caps(self, request: Message, call: Call) -> NoReturn:
+        raise Unimplemented
+
     # Keys
 
     async def create_api_key(self, request: pb.CreateApiKeyRequest, call: Call) -> api_key_pb2.ApiKey:
@@ -167,6 +172,18 @@ class AdminServicer:
         raise Unimplemented
 
     async def test_webhook_endpoint(self, request: Message, call: Call) -> NoReturn:
+        raise Unimplemented
+
+    async def rotate_webhook_secret(self, request: Message, call: Call) -> NoReturn:
+        raise Unimplemented
+
+    async def list_deliveries(self, request: Message, call: Call) -> NoReturn:
+        raise Unimplemented
+
+    async def replay_delivery(self, request: Message, call: Call) -> NoReturn:
+        raise Unimplemented
+
+    async def replay_dead_deliveries(self, request: Message, call: Call) -> NoReturn:
         raise Unimplemented
 
 

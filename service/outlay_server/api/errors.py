@@ -1,6 +1,6 @@
 """Every expected failure as the wire tells it: one table of codes, and `google.rpc` details (AIP-193)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -9,15 +9,17 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
-from outlay_server.domain.errors import ErrorReason, OutlayError, Overloaded, ValidationFailed, Violation
+from outlay_server.domain.errors import ApplyRefused, ErrorReason, OutlayError, Overloaded, ValidationFailed
 
 ERROR_DOMAIN: Final = "outlay.dev"
 STATUS_TRAILER: Final = "grpc-status-details-bin"
 PUSHBACK_TRAILER: Final = "grpc-retry-pushback-ms"
 
 BAD_REQUEST_MAX_BYTES: Final = 3 * 1024
-"""Of fields and descriptions in one error. It travels in base64 in a trailer, beside the others, and common clients
+"""Of violations in one error. It travels in base64 in a trailer, beside the others, and common clients
 refuse trailers above 8 KiB."""
+
+_FRAME_BYTES: Final = 4
 
 _TYPE_URL_PREFIX: Final = "type.googleapis.com/"
 
@@ -32,8 +34,10 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = MappingProxyType(
         ErrorReason.MANAGED_ELSEWHERE: grpc.StatusCode.FAILED_PRECONDITION,
         ErrorReason.REQUEST_ID_REUSED: grpc.StatusCode.INVALID_ARGUMENT,
         ErrorReason.RESERVATION_CLOSED: grpc.StatusCode.FAILED_PRECONDITION,
+        ErrorReason.ENDPOINT_DISABLED: grpc.StatusCode.FAILED_PRECONDITION,
         ErrorReason.LIMIT_EXCEEDED: grpc.StatusCode.FAILED_PRECONDITION,
         ErrorReason.OPEN_RESERVATIONS: grpc.StatusCode.FAILED_PRECONDITION,
+        ErrorReason.APPLY_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
         ErrorReason.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
         ErrorReason.STORAGE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
         ErrorReason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -60,7 +64,7 @@ def code_of(error: OutlayError) -> grpc.StatusCode:
 
 
 def status_of(error: OutlayError) -> status_pb2.Status:
-    """The error as a message: ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    """The error as a message: ErrorInfo always, BadRequest, PreconditionFailure and RetryInfo where they apply."""
     number, _ = code_of(error).value
     status = status_pb2.Status(code=number, message=error.message)
     _attach(
@@ -69,6 +73,8 @@ def status_of(error: OutlayError) -> status_pb2.Status:
     )
     if isinstance(error, ValidationFailed):
         _attach(status, _bad_request(error))
+    if isinstance(error, ApplyRefused):
+        _attach(status, _precondition_failure(error))
     if isinstance(error, Overloaded):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.seconds = error.retry_after_seconds
@@ -86,21 +92,36 @@ def trailers_of(error: OutlayError, status: status_pb2.Status) -> tuple[tuple[st
 
 def _bad_request(error: ValidationFailed) -> error_details_pb2.BadRequest:
     """The violations, as many as a trailer can carry; the message says how many there are in all."""
-    listed: list[error_details_pb2.BadRequest.FieldViolation] = []
+    return error_details_pb2.BadRequest(
+        field_violations=_fitting(
+            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
+            for violation in error.violations
+        )
+    )
+
+
+def _precondition_failure(error: ApplyRefused) -> error_details_pb2.PreconditionFailure:
+    """The refusals, as many as a trailer can carry."""
+    return error_details_pb2.PreconditionFailure(
+        violations=_fitting(
+            error_details_pb2.PreconditionFailure.Violation(
+                type=refusal.reason, subject=refusal.resource, description=refusal.description
+            )
+            for refusal in error.refusals
+        )
+    )
+
+
+def _fitting(messages: Iterable[Message]) -> list[Message]:
+    listed: list[Message] = []
     room = BAD_REQUEST_MAX_BYTES
-    for violation in error.violations:
-        room -= _size(violation)
+    for message in messages:
+        # And the few bytes that frame it.
+        room -= message.ByteSize() + _FRAME_BYTES
         if room < 0 and listed:
             break
-        listed.append(
-            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
-        )
-    return error_details_pb2.BadRequest(field_violations=listed)
-
-
-def _size(violation: Violation) -> int:
-    # Bytes of UTF-8, and the few that frame them.
-    return len(violation.field.encode()) + len(violation.description.encode()) + 8
+        listed.append(message)
+    return listed
 
 
 def _attach(status: status_pb2.Status, detail: Message) -> None:

@@ -74,6 +74,10 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/outlay.v1.AdminService/CreateOrganization": _PLATFORM,
         "/outlay.v1.AdminService/UpdateOrganization": _PLATFORM,
         "/outlay.v1.AdminService/DeleteOrganization": _PLATFORM,
+        # What a plan shows. What applying it takes beyond that, its changes say.
+        "/outlay.v1.AdminService/ApplyCaps": Permission(
+            (Scope.CONTROL_READ, Scope.BUDGETS_READ, Scope.BUDGETS_WRITE)
+        ),
         "/outlay.v1.AdminService/CreateApiKey": _PLATFORM,
         "/outlay.v1.AdminService/ListApiKeys": _ADMIN_READ,
         "/outlay.v1.AdminService/RevokeApiKey": _PLATFORM,
@@ -83,6 +87,10 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/outlay.v1.AdminService/UpdateWebhookEndpoint": _WEBHOOKS,
         "/outlay.v1.AdminService/DeleteWebhookEndpoint": _WEBHOOKS,
         "/outlay.v1.AdminService/TestWebhookEndpoint": _WEBHOOKS,
+        "/outlay.v1.AdminService/RotateWebhookSecret": _WEBHOOKS,
+        "/outlay.v1.AdminService/ListDeliveries": _WEBHOOKS,
+        "/outlay.v1.AdminService/ReplayDelivery": _WEBHOOKS,
+        "/outlay.v1.AdminService/ReplayDeadDeliveries": _WEBHOOKS,
         "/outlay.v1.AdminService/ListAlerts": _ADMIN_READ,
         "/outlay.v1.AdminService/ListAuditEvents": _ADMIN_READ,
     }

@@ -6,11 +6,11 @@ Each failure has a reason from the contract's `ErrorReason`, a message written f
 
 import enum
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from outlay_server.domain.limits import ECHO_MAX_LENGTH, VIOLATIONS_MAX
+from outlay_server.domain.limits import ECHO_MAX_LENGTH, MOVED_NAMED_MAX, VIOLATIONS_MAX
 
 _RESOURCE_NAME: Final = re.compile(r"organizations/[a-z0-9-]{1,63}(/[a-zA-Z]{1,32}/[a-z0-9-]{1,63})?", re.ASCII)
 """A name that is shown whole: cut after 64 characters it would lose the id that tells it from its siblings."""
@@ -28,8 +28,10 @@ class ErrorReason(enum.Enum):
     MANAGED_ELSEWHERE = "MANAGED_ELSEWHERE"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     RESERVATION_CLOSED = "RESERVATION_CLOSED"
+    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     OPEN_RESERVATIONS = "OPEN_RESERVATIONS"
+    APPLY_REFUSED = "APPLY_REFUSED"
     OVERLOADED = "OVERLOADED"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
@@ -143,6 +145,19 @@ class EtagMismatch(OutlayError):
         super().__init__("The resource has changed since this etag was read. Read it again and repeat.")
 
 
+class PlanOutdated(OutlayError):
+    """Applying would no longer be exactly the plan that the caller was shown."""
+
+    reason = ErrorReason.ETAG_MISMATCH
+
+    def __init__(self, moved: Sequence[str], last_mover: str) -> None:
+        """`moved` names what has changed since, the latest first; `last_mover` says who changed the first of them."""
+        names = list(dict.fromkeys(map(_resource, moved)))[:MOVED_NAMED_MAX]
+        what = f"{names[0]} was changed by {last_mover}" if names else "This request is not the one that was planned"
+        super().__init__(f"{what}. Plan again, and look at it again.", {"moved": ",".join(names)})
+        self.moved = tuple(names)
+
+
 class ManagedElsewhere(OutlayError):
     """Another tool keeps this resource as code and would undo the change."""
 
@@ -184,6 +199,17 @@ class ReservationClosed(OutlayError):
         self.state = state
 
 
+class EndpointDisabled(OutlayError):
+    """Nothing is sent to a disabled webhook endpoint, so nothing can be replayed to it either."""
+
+    reason = ErrorReason.ENDPOINT_DISABLED
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(
+            f"{_resource(endpoint)} is disabled. Enable it, then replay.", {"resource": _resource(endpoint)}
+        )
+
+
 class LimitExceeded(OutlayError):
     """A documented limit of count would be passed. Not about money: a spent budget is an answer, not an error."""
 
@@ -209,6 +235,30 @@ class OpenReservations(OutlayError):
             {"count": str(count)},
         )
         self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one resource's change was refused."""
+
+    reason: str
+    """A warning's reason, from the contract's `CapsWarningReason`."""
+
+    resource: str
+    description: str
+
+
+class ApplyRefused(OutlayError):
+    """Caps were not applied, none of them, because some need a word first."""
+
+    reason = ErrorReason.APPLY_REFUSED
+
+    def __init__(self, refusals: Iterable[Refusal]) -> None:
+        self.refusals = tuple(refusals)
+        assert self.refusals, "what nothing refuses is applied"
+        first, count = self.refusals[0], len(self.refusals)
+        more = f" ({count - 1} more)" if count > 1 else ""
+        super().__init__(f"{_resource(first.resource)}: {first.description}{more}", {"count": str(count)})
 
 
 class Overloaded(OutlayError):
