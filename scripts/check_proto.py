@@ -22,7 +22,7 @@ def main() -> int:
         image = Path(folder) / "image.binpb"
         protoc(python, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}")
         formatted = subprocess.run([buf, "format", "--diff", "--exit-code", PROTO], cwd=ROOT, check=False)
-        # The image holds Google's protos too, which follow other rules.
+        # The image holds Google's protos and Terraform's protocol too, whose names are not ours to choose.
         linted = subprocess.run([buf, "lint", image, "--path", "outlay"], cwd=ROOT, check=False)
     return 1 if formatted.returncode or linted.returncode else 0
 

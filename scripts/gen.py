@@ -38,6 +38,8 @@ HANDWRITTEN = {
     Path("outlay/__init__.py"): '"""Code generated from `proto/`: change the protos and run `make gen`."""\n',
     Path("outlay/v1/__init__.py"): '"""The package `outlay.v1`: messages, services and their descriptors."""\n',
     Path("outlay/py.typed"): "",
+    Path("tfplugin6/__init__.py"): '"""Code generated from `proto/tfplugin6`: Terraform\'s plugin protocol."""\n',
+    Path("tfplugin6/py.typed"): "",
 }
 """What protoc does not write but Python needs, by path under `gen/`."""
 
@@ -75,17 +77,17 @@ def ensure_environment() -> Path:
     return python
 
 
-def sources() -> list[str]:
+def sources(below: str = "") -> list[str]:
     """Return the proto files as protoc names them, sorted: relative to `proto/`."""
-    return sorted(path.relative_to(PROTO).as_posix() for path in PROTO.rglob("*.proto"))
+    return sorted(path.relative_to(PROTO).as_posix() for path in (PROTO / below).rglob("*.proto"))
 
 
-def protoc(python: Path, *arguments: str) -> None:
-    """Run protoc on every source, with the Google protos that its environment ships."""
+def protoc(python: Path, *arguments: str, below: str = "") -> None:
+    """Run protoc on the sources below a folder, with the Google protos that its environment ships."""
     ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
     includes = (f"-I{PROTO}", f"-I{site}", f"-I{site}/grpc_tools/_proto")
-    subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *arguments, *sources()], check=True)
+    subprocess.run([python, "-m", "grpc_tools.protoc", *includes, *arguments, *sources(below)], check=True)
 
 
 def generate(python: Path, out: Path) -> None:
@@ -100,7 +102,9 @@ def generate(python: Path, out: Path) -> None:
         f"--mypy_out=quiet:{out}",
         f"--mypy_grpc_out=quiet:{out}",
     )
-    protoc(python, "--include_imports", "--include_source_info", f"--descriptor_set_out={out / DESCRIPTORS}")
+    # The contract alone: Terraform's protocol is no part of it.
+    set_out = f"--descriptor_set_out={out / DESCRIPTORS}"
+    protoc(python, "--include_imports", "--include_source_info", set_out, below="outlay")
     drop_empty_service_modules(out)
     for path, text in HANDWRITTEN.items():
         (out / path).write_text(text)

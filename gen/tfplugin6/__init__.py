@@ -1,0 +1,1 @@
+"""Code generated from `proto/tfplugin6`: Terraform's plugin protocol."""
