@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
@@ -59,6 +60,9 @@ def problem_response(problem: Problem, correlation_id: str) -> Response:
     if problem.violations:
         violations = [{"field": each.field, "description": each.description} for each in problem.violations]
         details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "field_violations": violations})
+    if problem.preconditions:
+        failed = [asdict(each) for each in problem.preconditions]
+        details.append({"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": failed})
     if problem.retry_after_seconds is not None:
         delay = f"{problem.retry_after_seconds}s"
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retry_delay": delay})

@@ -60,6 +60,19 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Precondition:
+    """One thing that has to be so before a request takes effect, and is not."""
+
+    type: str
+    """A name of `CapsWarningReason`, without its prefix."""
+
+    subject: str
+    """The name of the resource."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Everything that the faces say about one failure."""
 
@@ -75,6 +88,7 @@ class Problem:
     message: str
     facts: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
+    preconditions: tuple[Precondition, ...] = ()
     retry_after_seconds: int | None = None
     allow: str = ""
     """Of a 405: the methods that the path knows."""
@@ -145,15 +159,17 @@ def internal(correlation_id: str) -> Problem:
 def from_status(status: status_pb2.Status) -> Problem:
     """Read a failed call's status with its details."""
     code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN"
-    info, bad_request, retry = (
+    info, bad_request, failed, retry = (
         error_details_pb2.ErrorInfo(),
         error_details_pb2.BadRequest(),
+        error_details_pb2.PreconditionFailure(),
         error_details_pb2.RetryInfo(),
     )
     retry_after_seconds: int | None = None
     for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(bad_request)
+        detail.Unpack(failed)
         if detail.Unpack(retry):
             retry_after_seconds = retry.retry_delay.seconds + (retry.retry_delay.nanos > 0)
     if HTTP_STATUS[code] == 503:
@@ -165,5 +181,6 @@ def from_status(status: status_pb2.Status) -> Problem:
         message=status.message,
         facts=dict(info.metadata),
         violations=tuple(Violation(each.field, each.description) for each in bad_request.field_violations),
+        preconditions=tuple(Precondition(each.type, each.subject, each.description) for each in failed.violations),
         retry_after_seconds=retry_after_seconds,
     )

@@ -19,6 +19,9 @@ SERVICES: Final[Sequence[ServiceDescriptor]] = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"],
 )
 
+_LARGE: Final = ("Batch", "ApplyCaps")
+"""How methods begin whose requests carry up to a thousand items."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -47,7 +50,7 @@ class Rule:
 
     @property
     def body_max_bytes(self) -> int:
-        return BATCH_BODY_MAX_BYTES if self.descriptor.name.startswith("Batch") else BODY_MAX_BYTES
+        return BATCH_BODY_MAX_BYTES if self.descriptor.name.startswith(_LARGE) else BODY_MAX_BYTES
 
     def new_request(self) -> Message:
         return GetMessageClass(self.input)()

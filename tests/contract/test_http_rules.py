@@ -31,6 +31,7 @@ AdminService  ListOrganizations      GET    /v1/organizations                   
 AdminService  CreateOrganization     POST   /v1/organizations                                               organization
 AdminService  UpdateOrganization     PATCH  /v1/{organization.name=organizations/*}                         organization
 AdminService  DeleteOrganization     DELETE /v1/{name=organizations/*}                                      -
+AdminService  ApplyCaps              POST   /v1/{organization=organizations/*}:applyCaps                    *
 AdminService  CreateApiKey           POST   /v1/{parent=organizations/*}/apiKeys                            api_key
 AdminService  ListApiKeys            GET    /v1/{parent=organizations/*}/apiKeys                            -
 AdminService  RevokeApiKey           POST   /v1/{name=organizations/*/apiKeys/*}:revoke                     *

@@ -21,6 +21,7 @@ from support.wire import METHODS
 UNIMPLEMENTED: Final = frozenset(
     {
         "WatchBudgets",
+        "ApplyCaps",
         "GetWebhookEndpoint",
         "ListWebhookEndpoints",
         "CreateWebhookEndpoint",

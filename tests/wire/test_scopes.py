@@ -44,6 +44,7 @@ ACCEPTED = {
     "CreateOrganization": PLATFORM,
     "UpdateOrganization": PLATFORM,
     "DeleteOrganization": PLATFORM,
+    "ApplyCaps": {"control:read", "budgets:read", "budgets:write"},
     "CreateApiKey": PLATFORM,
     "ListApiKeys": {"control:read"},
     "RevokeApiKey": PLATFORM,

@@ -63,6 +63,9 @@ SOURCE: Final = "outlay-source"
 
 _CORRELATION_ID_BYTES: Final = 16
 
+_LARGE: Final = ("Batch", "ApplyCaps")
+"""How methods begin whose requests carry up to a thousand items."""
+
 _TOOLS: Final = frozenset({AuditSource.YAML.value, AuditSource.TERRAFORM.value, AuditSource.CLI.value})
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -234,7 +237,7 @@ def _methods(service: ServiceDescriptor, servicer: object, in_flight: InFlight) 
             name=descriptor.name,
             is_stream=descriptor.server_streaming,
             request_type=message_factory.GetMessageClass(descriptor.input_type),
-            receive_max_bytes=BATCH_RECEIVE_MAX_BYTES if descriptor.name.startswith("Batch") else RECEIVE_MAX_BYTES,
+            receive_max_bytes=BATCH_RECEIVE_MAX_BYTES if descriptor.name.startswith(_LARGE) else RECEIVE_MAX_BYTES,
             permission=permission,
             scopes=frozenset(permission.scopes),
             in_flight_limit=in_flight.limit(load_of(descriptor.name)),

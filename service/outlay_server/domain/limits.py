@@ -145,6 +145,9 @@ QUERY_GROUP_LABELS_MAX: Final = 4
 ECHO_MAX_LENGTH: Final = 64
 """Characters of a caller's own input repeated in an error: enough to recognise it, too few to carry a payload."""
 
+MOVED_NAMED_MAX: Final = 10
+"""Resources that an outdated plan's error names: enough to see who moved, few enough for a trailer."""
+
 VIOLATIONS_MAX: Final = 100
 """Field violations listed in one error. They travel in an HTTP/2 trailer, which clients cap at 8 KiB to 16 KiB."""
 

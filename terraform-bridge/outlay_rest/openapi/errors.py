@@ -27,13 +27,21 @@ def error_schemas() -> dict[str, Any]:
     """Components for `google.rpc.Status` as an error's body, and as the outcome of a batch's item."""
     detail = {
         "type": "object",
-        "description": "An ErrorInfo, BadRequest, RetryInfo or RequestInfo of google.rpc, told apart by `@type`.",
+        "description": "An ErrorInfo, or another message of google.rpc, told apart by `@type`.",
         "properties": {
             "@type": {"type": "string"},
             "reason": {"type": "string", "enum": error_reasons(), "description": _reasons_text()},
             "domain": {"type": "string", "const": DOMAIN},
             "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
             "field_violations": {"type": "array", "items": {"$ref": "#/components/schemas/FieldViolation"}},
+            "violations": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "description": "Why caps were not applied: a CapsWarningReason, and the name of the resource.",
+                    "properties": {name: {"type": "string"} for name in ("type", "subject", "description")},
+                },
+            },
             "retry_delay": {"type": "string"},
             "request_id": {"type": "string"},
         },
