@@ -1,10 +1,16 @@
-"""`outlay serve`: the service, in this process."""
+"""`outlay serve`: the service, in this process or in several that it starts."""
 
 import click
 
 
 @click.command()
-def serve() -> int:
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that serve together, on PostgreSQL. Default: OUTLAY_WORKERS, else 1.",
+)
+def serve(workers: int | None) -> int:
     """Serve gRPC, REST and metrics.
 
     Every setting is an OUTLAY_ variable; docs/settings.md lists them. Listening lines and `ready` go to standard
@@ -12,4 +18,4 @@ def serve() -> int:
     """
     from outlay_server.server.run import serve_from_environment
 
-    return serve_from_environment()
+    return serve_from_environment(workers=workers)

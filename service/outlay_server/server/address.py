@@ -45,19 +45,40 @@ def parse_address(text: str) -> Address:
 
 def listen(address: Address) -> tuple[socket.socket, Address]:
     """Return a socket that already listens there, and the address with its actual port. Raises `OSError`."""
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    # Where a name has both, as localhost has, IPv4 is what older clients look for.
-    family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener, actual = _bound(address)
     try:
-        # Only over connections that still linger; a second server at the same port is refused all the same.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(where)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError:
         listener.close()
         raise
-    return listener, Address(address.host, listener.getsockname()[1])
+    return listener, actual
+
+
+def hold(address: Address) -> tuple[socket.socket, Address]:
+    """Return a socket that keeps a port for processes that share it by SO_REUSEPORT, and the address with that port.
+
+    It does not listen, so it takes no connections from them. Raises `OSError` where anybody is at that port already,
+    though they would share it.
+    """
+    alone, actual = _bound(address)
+    alone.close()
+    return _bound(actual, socket.SO_REUSEPORT)
+
+
+def _bound(address: Address, *options: int) -> tuple[socket.socket, Address]:
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    # Where a name has both, as localhost has, IPv4 is what older clients look for.
+    family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Only over connections that still linger; a second server at the same port is refused all the same.
+        for option in (socket.SO_REUSEADDR, *options):
+            bound.setsockopt(socket.SOL_SOCKET, option, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(where)
+    except OSError:
+        bound.close()
+        raise
+    return bound, Address(address.host, bound.getsockname()[1])

@@ -68,8 +68,15 @@ def create_store(settings: Settings) -> Store:
             return PostgresStore(url.get_secret_value())
 
 
-def build(settings: Settings, store: Store, admin_key_hash: bytes, tracing: Tracing | None) -> Service:
-    """Return the service on a store, which need not be open yet."""
+def build(
+    settings: Settings,
+    store: Store,
+    admin_key_hash: bytes,
+    tracing: Tracing | None,
+    *,
+    shares_port: bool = False,
+) -> Service:
+    """Return the service on a store, which need not be open yet. Workers of one parent share the gRPC port."""
     metrics = Metrics(version=VERSION, storage="postgresql" if store.capabilities.replicas else "sqlite")
     telemetry = Telemetry(metrics, CallLog(settings.slow_call_seconds))
     ledger = Ledger(store, observer=telemetry)
@@ -79,12 +86,12 @@ def build(settings: Settings, store: Store, admin_key_hash: bytes, tracing: Trac
     dispatcher: Dispatcher
     if tracing is None:
         dispatcher = Dispatcher(store=store, ledger=ledger, authenticator=authenticator, observer=telemetry)
-        grpc_server = create_grpc_server(health, names)
+        grpc_server = create_grpc_server(health, names, shares_port=shares_port)
     else:
         dispatcher = TracedDispatcher(
             tracing.tracer, store=store, ledger=ledger, authenticator=authenticator, observer=telemetry
         )
-        grpc_server = create_grpc_server(health, names, interceptors=(TraceContext(),))
+        grpc_server = create_grpc_server(health, names, shares_port=shares_port, interceptors=(TraceContext(),))
     add_services(grpc_server, dispatcher)
     metrics.watch(calls_in_flight=lambda: dispatcher.in_flight, queue_depth=lambda: ledger.queue_depth)
 

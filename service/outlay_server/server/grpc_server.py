@@ -18,8 +18,6 @@ _RECEIVE_SLACK_BYTES: Final = 64 * 1024
 """Above the largest request that is allowed, so that one slightly too large is refused by us, with its reason."""
 
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
-    # Two servers at one port would take turns, and on the embedded store be two ledgers; replicas have their own ports.
-    ("grpc.so_reuseport", 0),
     # Holds against rapid reset (CVE-2023-44487), and does not refuse honest bursts, which 100 does.
     ("grpc.max_concurrent_streams", 1_000),
     ("grpc.max_receive_message_length", BATCH_RECEIVE_MAX_BYTES + _RECEIVE_SLACK_BYTES),
@@ -38,13 +36,18 @@ class CannotListen(Exception):
 
 
 def create_grpc_server(
-    health_servicer: Health, service_names: tuple[str, ...], *, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+    health_servicer: Health,
+    service_names: tuple[str, ...],
+    *,
+    shares_port: bool = False,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
     """Return a server with health, reflection and channelz, which need no key. Ours are added by the caller.
 
-    Every interceptor costs each call about a tenth, so there is none unless it is asked for.
+    `shares_port` is for the workers of one parent alone: two servers at one port take turns, and on the embedded store
+    would be two ledgers. Every interceptor costs each call about a tenth, so there is none unless it is asked for.
     """
-    server = grpc.aio.server(options=OPTIONS, interceptors=interceptors)
+    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))), interceptors=interceptors)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     channelz.add_channelz_servicer(server)
     channelz_name = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name

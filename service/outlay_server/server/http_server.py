@@ -10,12 +10,24 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 
+from outlay_server.server.address import Address, listen
+from outlay_server.server.grpc_server import CannotListen
 from outlay_server.server.settings import Settings
 
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than the minute for which balancers keep idle connections: who closes first must not be the server."""
 
 _STARTED_POLL_SECONDS: Final = 0.005
+
+
+def listen_http(name: str, address: Address) -> tuple[socket.socket, Address]:
+    """Return a listening socket and its address with the actual port. Raises `CannotListen`, naming the setting."""
+    try:
+        return listen(address)
+    except OSError as error:
+        raise CannotListen(
+            f"OUTLAY_{name}_ADDRESS: {address} cannot be listened at: {error.strerror or error}."
+        ) from error
 
 
 class HttpServer:

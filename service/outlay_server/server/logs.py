@@ -14,6 +14,7 @@ _CHATTY: Final = {
     "aiosqlite": logging.INFO,
     "asyncio": logging.INFO,
     "grpc": logging.WARNING,
+    "httpx2": logging.WARNING,
     "uvicorn": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
 }

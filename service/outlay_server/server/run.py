@@ -4,31 +4,35 @@ import asyncio
 import gc
 import logging
 import os
-import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import uvloop
-from starlette.applications import Starlette
 
 from outlay_server.domain.errors import StorageUnavailable
-from outlay_server.server.address import Address, listen
-from outlay_server.server.admin_key import FILE_NAME, AdminKeyUnusable, resolve_admin_key
+from outlay_server.server.address import Address
+from outlay_server.server.admin_key import AdminKeyUnusable
 from outlay_server.server.background import Background
 from outlay_server.server.build import VERSION, Service, build, create_store
 from outlay_server.server.grpc_server import CannotListen, listen_grpc
-from outlay_server.server.http_server import HttpServer
+from outlay_server.server.http_server import HttpServer, listen_http
+from outlay_server.server.inherited import Inherited
 from outlay_server.server.logs import configure_logs
 from outlay_server.server.settings import Settings, SettingsInvalid, SqliteDatabase, unknown_variables
+from outlay_server.server.start import introduce_admin_key, listening_lines
+from outlay_server.server.stopping import stop_requests
+from outlay_server.server.supervise import supervise
 from outlay_server.server.tracing import TracingUnavailable, start_tracing
+from outlay_server.server.workers import WorkersFailed
 from outlay_server.store import migrations
 from outlay_server.store.contract import Store, StoreUnusable
 
 logger = logging.getLogger(__name__)
 
-_EXPECTED: Final = (SettingsInvalid, AdminKeyUnusable, StoreUnusable, CannotListen, TracingUnavailable)
+_EXPECTED: Final = (SettingsInvalid, AdminKeyUnusable, StoreUnusable, CannotListen, TracingUnavailable, WorkersFailed)
 """Reasons not to start that are told in words and not in a traceback."""
 
 _QUIET_WAIT_SECONDS: Final = 1.0
@@ -41,34 +45,36 @@ _LOOK_SECONDS: Final = 0.01
 _QUIET_LOOKS: Final = 3
 """So many looks in a row that see no call: the loop has had time to take up whatever gRPC held."""
 
-Say = Callable[[str], None]
 
-
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, inherited: Inherited | None = None) -> int:
     """Serve until SIGTERM or SIGINT and return the exit status: 0 after a full drain, 1 where the start was refused.
 
-    Listening lines go to standard output, `ready` last; logs and the reason of a refusal to standard error.
+    Listening lines go to standard output, `ready` last; logs and the reason of a refusal to standard error. With
+    several workers this process keeps them alive instead; a worker has `inherited`.
     """
     configure_logs(settings.log_level)
-    for sentence in unknown_variables(os.environ):
-        logger.warning(sentence)
+    if inherited is None:
+        for sentence in unknown_variables(os.environ):
+            logger.warning(sentence)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, _say))
+            if settings.workers > 1:
+                return runner.run(supervise(settings, _say))
+            runner.run(_serve(settings, inherited))
     except _EXPECTED as error:
         _refuse(error)
         return 1
     return 0
 
 
-def serve_from_environment() -> int:
-    """`serve` with the settings of the environment."""
+def serve_from_environment(*, workers: int | None = None, inherited: Inherited | None = None) -> int:
+    """`serve` with the settings of the environment; `workers` wins over its variable."""
     try:
-        settings = Settings.load()
+        settings = Settings.load(workers=workers)
     except SettingsInvalid as error:
         _refuse(error)
         return 1
-    return serve(settings)
+    return serve(settings, inherited)
 
 
 def _say(line: str) -> None:
@@ -81,47 +87,28 @@ def _refuse(error: Exception) -> None:
     sys.stderr.flush()
 
 
-async def _serve(settings: Settings, say: Say) -> None:
-    stop = _stop_requests()
-    configured = settings.admin_key.get_secret_value() if settings.admin_key is not None else None
-    admin_key = resolve_admin_key(configured, settings.data_dir)
-    if admin_key.made is not None:
-        say(f"admin key {admin_key.made} (shown this once; kept in {settings.data_dir / FILE_NAME})")
+async def _serve(settings: Settings, inherited: Inherited | None) -> None:
+    stop = stop_requests()
+    admin_key = introduce_admin_key(settings, _say)
     async with AsyncExitStack() as ending:
         store = await ending.enter_async_context(_opened_store(settings))
         tracing = start_tracing(settings.otel_endpoint, version=VERSION)
         if tracing is not None:
             ending.push_async_callback(asyncio.to_thread, tracing.stop)
-        service = build(settings, store, admin_key.key_hash, tracing)
-        for line in await _start(service, settings, ending):
-            say(line)
+        service = build(settings, store, admin_key.key_hash, tracing, shares_port=inherited is not None)
+        for line in await _start(service, settings, inherited, ending):
+            _say(line)
         # What stands now stands for good: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         logger.info("serving", extra={"version": VERSION, "pid": os.getpid()})
-        say("ready")
+        _say("ready")
         await stop.wait()
         logger.info("draining", extra={"seconds": settings.shutdown_delay_seconds + settings.drain_seconds})
         service.health.drain()
         await asyncio.sleep(settings.shutdown_delay_seconds)
         service.health.close()
     logger.info("stopped")
-
-
-def _stop_requests() -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets. The second of them ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def request() -> None:
-        stop.set()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, request)
-    return stop
 
 
 @asynccontextmanager
@@ -149,7 +136,9 @@ async def _open(store: Store, settings: Settings) -> None:
         raise StoreUnusable(f"The ledger cannot be opened: {error}.") from error
 
 
-async def _start(service: Service, settings: Settings, ending: AsyncExitStack) -> list[str]:
+async def _start(
+    service: Service, settings: Settings, inherited: Inherited | None, ending: AsyncExitStack
+) -> list[str]:
     """Start everything, arrange for its end in the reverse order, and return the lines that say where it listens."""
     await service.ledger.start()
     ending.push_async_callback(service.ledger.stop)
@@ -159,8 +148,12 @@ async def _start(service: Service, settings: Settings, ending: AsyncExitStack) -
     ending.push_async_callback(background.stop)
     # All addresses are bound before any of them is served: a start that is refused has answered nobody.
     grpc_address = listen_grpc(service.grpc_server, settings)
-    rest, rest_address = _http_server("HTTP", service.rest_app, settings.http_address, settings, ending)
-    metrics, metrics_address = _http_server("METRICS", service.metrics_app, settings.metrics_address, settings, ending)
+    listener, rest_address = _rest_listener(settings, inherited)
+    ending.callback(listener.close)
+    rest = HttpServer("http", service.rest_app, listener, settings=settings, tls=settings.tls)
+    metrics_listener, metrics_address = listen_http("METRICS", settings.metrics_address)
+    ending.callback(metrics_listener.close)
+    metrics = HttpServer("metrics", service.metrics_app, metrics_listener, settings=settings, tls=False)
     await metrics.start()
     ending.push_async_callback(metrics.stop)
     await service.storage_watch.ask()
@@ -169,22 +162,13 @@ async def _start(service: Service, settings: Settings, ending: AsyncExitStack) -
     ending.push_async_callback(_drain, service, rest, settings.drain_seconds)
     await service.grpc_server.start()
     await rest.start()
-    scheme = "https" if settings.tls else "http"
-    return [f"gRPC {grpc_address}", f"HTTP {scheme}://{rest_address}", f"metrics http://{metrics_address}"]
+    return listening_lines(settings, grpc_address, rest_address, metrics_address)
 
 
-def _http_server(
-    name: str, app: Starlette, address: Address, settings: Settings, ending: AsyncExitStack
-) -> tuple[HttpServer, Address]:
-    try:
-        listener, actual = listen(address)
-    except OSError as error:
-        raise CannotListen(
-            f"OUTLAY_{name}_ADDRESS: {address} cannot be listened at: {error.strerror or error}."
-        ) from error
-    ending.callback(listener.close)
-    tls = settings.tls and name == "HTTP"
-    return HttpServer(name.lower(), app, listener, settings=settings, tls=tls), actual
+def _rest_listener(settings: Settings, inherited: Inherited | None) -> tuple[socket.socket, Address]:
+    if inherited is not None:
+        return inherited.http_listener, settings.http_address
+    return listen_http("HTTP", settings.http_address)
 
 
 async def _drain(service: Service, rest: HttpServer, grace_seconds: float) -> None:

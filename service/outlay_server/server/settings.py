@@ -38,6 +38,10 @@ DATABASE_FILE: Final = "outlay.db"
 """The embedded database, inside the data directory."""
 
 
+WORKERS_MAX: Final = 64
+"""Each has nine connections to the database; more cores than this are better used by replicas."""
+
+
 class SettingsInvalid(Exception):
     """The environment cannot be served from. Its text lists every error, one a line, each naming its variable."""
 
@@ -99,6 +103,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """`postgresql://…` or `sqlite:////path/to/file`; absent: SQLite in the data directory."""
 
+    workers: int = Field(default=1, ge=1, le=WORKERS_MAX)
+    """Processes that serve together at these addresses; more than one needs PostgreSQL."""
+
     migrate: bool = False
     """Bring a PostgreSQL to this version's schema at start. The embedded database always is."""
 
@@ -131,10 +138,10 @@ class Settings(BaseSettings):
         return _database(self.database_url.get_secret_value())
 
     @classmethod
-    def load(cls) -> Self:
-        """Read the environment. Raises `SettingsInvalid` with everything that is wrong in it."""
+    def load(cls, *, workers: int | None = None) -> Self:
+        """Read the environment; `workers` wins over its variable. Raises `SettingsInvalid` with all that is wrong."""
         try:
-            return cls()
+            return cls() if workers is None else cls(workers=workers)
         except ValidationError as error:
             raise SettingsInvalid(sorted(_errors(error))) from None
 
@@ -202,6 +209,18 @@ class Settings(BaseSettings):
         if url is not None:
             _database(url.get_secret_value())
         return url
+
+    @field_validator("workers")
+    @classmethod
+    def _share_a_database(cls, workers: int, info: ValidationInfo) -> int:
+        url: SecretStr | None = info.data.get("database_url")
+        # A URL that was given and refused is an error of its own.
+        kept_in_a_file = "database_url" in info.data and (url is None or url.get_secret_value().startswith("sqlite:"))
+        if workers > 1 and kept_in_a_file:
+            raise ValueError(
+                f"{workers} workers need PostgreSQL: a ledger in SQLite has one process. Set OUTLAY_DATABASE_URL"
+            )
+        return workers
 
     @field_validator("admin_key")
     @classmethod
