@@ -38,6 +38,8 @@ _TIME_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,
 # Files that lie among the zones and name none of IANA's: the machine's own zone, and copies that count leap seconds.
 _NO_TIME_ZONE: Final = re.compile(r"localtime|posixrules|Factory|(posix|right)/.*")
 
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
 _CACHE_SIZE: Final = 4_096
 """Boundaries, and cycles, that are remembered: thousands of budgets share a few cycles."""
 
@@ -110,6 +112,20 @@ def time_zone_violation(name: str) -> str | None:
         else:
             return None
     return "must be the IANA name of a time zone, such as UTC or Europe/Berlin"
+
+
+def parse_anchor(text: str) -> date:
+    """Return the date of an anchor; Python reads more than one spelling of a date, the contract has one.
+
+    Raises `ValueError` with what a valid anchor is.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        # Such as 30 February.
+        pass
+    raise ValueError("must be a date of the calendar, written YYYY-MM-DD")
 
 
 def cycle_containing(instant: Instant, cycle: Cycle) -> Window:

@@ -1,9 +1,7 @@
 """Budgets: names, settings, and the changes that are asked for them."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 from outlay.v1 import budget_pb2
@@ -18,6 +16,7 @@ from outlay_server.domain.cycle import (
     Period,
     default_anchor,
     default_cycle,
+    parse_anchor,
     time_zone_violation,
 )
 from outlay_server.domain.limits import (
@@ -33,8 +32,6 @@ from outlay_server.domain.limits import (
 from outlay_server.domain.names import BudgetName, id_violation
 from outlay_server.domain.selector import Selector, add_selector_violations, selector_of
 from outlay_server.domain.settings import BUDGET_PATHS, BudgetSettings, OverrideDraft
-
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 _PERIODS: Final = {
     budget_pb2.PERIOD_UNSPECIFIED: Period.MONTH,
@@ -219,17 +216,10 @@ def _cycle(fields: Fields, cycle: budget_pb2.Cycle) -> Cycle:
     anchor = default_anchor(period)
     if cycle.anchor:
         try:
-            anchor = _parse_date(cycle.anchor)
-        except ValueError:
-            fields.violations.add("budget.cycle.anchor", "must be a date of the calendar, written YYYY-MM-DD")
+            anchor = parse_anchor(cycle.anchor)
+        except ValueError as error:
+            fields.violations.add("budget.cycle.anchor", str(error))
     return Cycle(period, anchor, time_zone)
-
-
-def _parse_date(text: str) -> date:
-    # Python reads more than one spelling of a date; the contract has one.
-    if not _DATE.fullmatch(text):
-        raise ValueError(text)
-    return date.fromisoformat(text)
 
 
 def _thresholds(fields: Fields, budget: budget_pb2.Budget) -> tuple[int, ...] | None:
