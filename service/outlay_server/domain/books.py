@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from outlay_server.domain import event
 from outlay_server.domain.alert import Alert, newly_crossed
 from outlay_server.domain.budget import Budget, BudgetCounter, Limits
 from outlay_server.domain.cycle import Window, cycle_containing
@@ -134,6 +135,7 @@ class Changes:
     new_records: list[SpendRecord] = field(default_factory=list)
     counters: dict[tuple[int, int, Instant], BudgetCounter] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+    events: list[event.Event] = field(default_factory=list)
     requests: list[StoredRequest] = field(default_factory=list)
 
     acknowledged: bool = False
@@ -148,6 +150,7 @@ class Changes:
             or self.new_records
             or self.counters
             or self.alerts
+            or self.events
             or self.requests
         )
 
@@ -216,7 +219,12 @@ class Books:
             assert counter.open_reservations >= 0, "a reservation closes once"
             self.note_counter(state, counter)
             if spent > 0:
-                self._note_alerts(state, position.budget, counter)
+                self._note_alerts(state, position)
+                limit = position.limits.limit_micros
+                if limit is not None and counter.spent_micros - spent <= limit < counter.spent_micros:
+                    self.changes.events.append(
+                        event.spend_overrun(self.new_id(), position.budget, counter, position.limits, self.now)
+                    )
 
     def note_counter(self, state: OrganizationState, counter: BudgetCounter) -> None:
         """Have the counter written."""
@@ -228,20 +236,37 @@ class Books:
             if more_micros > COUNTER_MICROS_MAX - position.counter.spent_micros - position.counter.reserved_micros:
                 raise LimitExceeded("micros counted by a budget in one cycle", COUNTER_MICROS_MAX)
 
-    def _note_alerts(self, state: OrganizationState, budget: Budget, counter: BudgetCounter) -> None:
-        for basis, percent, basis_micros in newly_crossed(budget, counter, self.now):
-            counter.alerts_sent = (*counter.alerts_sent, (basis, percent))
-            self.changes.alerts.append(
-                Alert(
-                    alert_id=self.new_id(),
-                    organization_id=state.organization_id,
-                    budget_id=budget.budget_id,
-                    budget_key=budget.key,
-                    cycle_start=counter.window.start,
-                    basis=basis,
-                    threshold_percent=percent,
-                    spent_micros=counter.spent_micros,
-                    basis_micros=basis_micros,
-                    create_time=self.now,
-                )
+    def note_cap_reached(self, position: Position, reason: str) -> None:
+        """A limit has denied: tell of it once a cycle, and again when it has become another limit."""
+        counter, limit = position.counter, position.limits.limit_micros
+        if counter.cap_reached_micros == limit:
+            return
+        counter.cap_reached_micros = limit
+        self.changes.events.append(
+            event.cap_reached(self.new_id(), position.budget, counter, position.limits, reason, self.now)
+        )
+
+    def _note_alerts(self, state: OrganizationState, position: Position) -> None:
+        """One row for each threshold that was crossed, and one event for all of them."""
+        budget, counter = position.budget, position.counter
+        crossed = newly_crossed(budget, counter, self.now)
+        if not crossed:
+            return
+        made = [
+            Alert(
+                alert_id=self.new_id(),
+                organization_id=state.organization_id,
+                budget_id=budget.budget_id,
+                budget_key=budget.key,
+                cycle_start=counter.window.start,
+                basis=basis,
+                threshold_percent=percent,
+                spent_micros=counter.spent_micros,
+                basis_micros=basis_micros,
+                create_time=self.now,
             )
+            for basis, percent, basis_micros in crossed
+        ]
+        counter.alerts_sent += tuple((alert.basis, alert.threshold_percent) for alert in made)
+        self.changes.alerts += made
+        self.changes.events.append(event.alert_crossed(self.new_id(), budget, counter, position.limits, made))

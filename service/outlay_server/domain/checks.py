@@ -21,6 +21,9 @@ from outlay_server.domain.names import ReservationName
 from outlay_server.domain.records import new_record
 from outlay_server.domain.reservation import Reservation, ReservationState
 
+_LIMIT_REASONS = (DenialReason.HARD_CAP_REACHED, DenialReason.ALLOTMENT_EXHAUSTED)
+"""Denials by what is spent, whoever waits."""
+
 
 def check(books: Books, state: OrganizationState, command: CheckSpend) -> CheckOutcome:
     """Decide, and hold or record what is admitted. A denial leaves nothing but a count of it.
@@ -117,13 +120,17 @@ def _count_denial(books: Books, state: OrganizationState, decision: Decision) ->
     if decision.binding is not None:
         decision.binding.counter.denied_count += 1
         books.note_counter(state, decision.binding.counter)
+        if decision.reason in _LIMIT_REASONS:
+            books.note_cap_reached(decision.binding, decision.reason.value)
     _count_shadow_denials(books, state, decision)
 
 
 def _count_shadow_denials(books: Books, state: OrganizationState, decision: Decision) -> None:
-    for position, _ in decision.shadow:
+    for position, reason in decision.shadow:
         position.counter.denied_count += 1
         books.note_counter(state, position.counter)
+        if reason in _LIMIT_REASONS:
+            books.note_cap_reached(position, reason.value)
 
 
 def _answer(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from outlay_server.domain.books import Books, OrganizationState
 from outlay_server.domain.commands import ReleaseReservation, ReservationOutcome
 from outlay_server.domain.errors import NotFound, ReservationClosed
+from outlay_server.domain.event import reservation_expired
 from outlay_server.domain.names import ReservationName
 from outlay_server.domain.reservation import ExpiryAction, Reservation, ReservationState
 from outlay_server.domain.spend import RecordKind, SpendRecord
@@ -22,6 +23,8 @@ def expire(books: Books, state: OrganizationState, reservation: Reservation) -> 
     held = reservation.held_micros
     give_back(books, state, reservation, held, ReservationState.EXPIRED)
     reservation.close_time = reservation.expire_time
+    if held > 0:
+        _note_expired(books, state, reservation, held)
     if reservation.expiry_action is not ExpiryAction.RECORD or held == 0:
         return
     record = SpendRecord(
@@ -46,6 +49,14 @@ def expire(books: Books, state: OrganizationState, reservation: Reservation) -> 
     books.changes.new_records.append(record)
     positions = books.positions(state, reservation.unit, reservation.labels, reservation.create_time)
     books.move(state, positions, spent=held)
+
+
+def _note_expired(books: Books, state: OrganizationState, reservation: Reservation, held_micros: int) -> None:
+    budgets = state.matching(reservation.unit, reservation.labels).budgets
+    ids = [budget.budget_id for budget in budgets]
+    books.changes.events.append(
+        reservation_expired(books.new_id(), state.organization_id, reservation, held_micros, ids, books.now)
+    )
 
 
 def give_back(

@@ -11,6 +11,7 @@ from outlay_server.domain.audit import AuditDraft, AuditEvent
 from outlay_server.domain.books import StoredRequest
 from outlay_server.domain.budget import AlertBasis, Budget, BudgetCounter, CapOverride, Enforcement
 from outlay_server.domain.cycle import Cycle, Period, Window
+from outlay_server.domain.event import Event
 from outlay_server.domain.gate import Gate
 from outlay_server.domain.instant import Instant
 from outlay_server.domain.reservation import ExpiryAction, Reservation, ReservationState
@@ -306,6 +307,12 @@ def alert_from_row(row: Row, organization_id: str) -> Alert:
         basis_micros=basis_micros,
         create_time=Instant(created),
     )
+
+
+def event_to_row(event: Event, organization_key: int) -> Row:
+    """A new event: its deliveries have not been written."""
+    created = event.create_time
+    return (organization_key, event.event_id, event.event_type, event.budget_id, event.payload, created, None)
 
 
 def load_scopes(text: str) -> tuple[str, ...]:
