@@ -32,11 +32,16 @@ def to_json(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
+def encoded(body: Any) -> bytes:
+    """A body as bytes, on one line."""
+    return _ENCODER.encode(body).encode()
+
+
 def json_response(
     body: Any, *, status: int = 200, correlation_id: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     return Response(
-        _ENCODER.encode(body).encode(),
+        encoded(body),
         status_code=status,
         headers={
             **SECURITY_HEADERS,
@@ -48,6 +53,16 @@ def json_response(
 
 
 def problem_response(problem: Problem, correlation_id: str) -> Response:
+    """A failure on the native face, as an answer."""
+    return json_response(
+        problem_body(problem, correlation_id),
+        status=problem.http_status,
+        correlation_id=correlation_id,
+        headers=problem.headers,
+    )
+
+
+def problem_body(problem: Problem, correlation_id: str) -> dict[str, Any]:
     """A failure on the native face: `google.rpc.Status` as Google's APIs write it over HTTP (AIP-193)."""
     details: list[dict[str, Any]] = [
         {
@@ -73,6 +88,4 @@ def problem_response(problem: Problem, correlation_id: str) -> Response:
         "message": problem.message,
         "details": details,
     }
-    return json_response(
-        {"error": error}, status=problem.http_status, correlation_id=correlation_id, headers=problem.headers
-    )
+    return {"error": error}

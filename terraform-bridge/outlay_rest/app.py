@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from starlette.applications import Starlette
 
-from outlay_rest.calls import Call
+from outlay_rest.calls import Call, Stream
 from outlay_rest.edge import Edge
 from outlay_rest.pages import page_routes
 
 
-def create_app(call: Call, *, ready: Callable[[], bool], version: str) -> Starlette:
-    """Return the application; `call` answers RPCs, `ready` says whether they can be answered now.
+def create_app(call: Call, stream: Stream, *, ready: Callable[[], bool], version: str) -> Starlette:
+    """Return the application; `call` and `stream` answer RPCs, `ready` says whether they can be answered now.
 
     `/healthz` and `/readyz`, `/openapi.json` and `/docs` need no key. Further routes may be added to the application:
     everything that none of them knows goes to the API, which answers what it does not know with 404.
@@ -18,5 +18,5 @@ def create_app(call: Call, *, ready: Callable[[], bool], version: str) -> Starle
     app = Starlette(routes=page_routes(ready, version))
     # Neither a decoded path nor a redirect may lead to another resource than the one that was asked for.
     app.router.redirect_slashes = False
-    app.router.default = Edge(call)
+    app.router.default = Edge(call, stream)
     return app

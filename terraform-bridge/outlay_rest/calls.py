@@ -1,6 +1,6 @@
 """The seam to whoever answers the RPCs: this package knows descriptors and is handed a function."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from google.protobuf.message import Message
 from google.rpc import status_pb2  # type: ignore[import-untyped]
@@ -21,3 +21,7 @@ Call = Callable[[str, Message, Mapping[str, str], float | None], Awaitable[tuple
 `method` is `/outlay.v1.BudgetService/GetBudget`; the names in `headers` are lower-case; without a deadline the server's
 default holds. Raises `CallFailed`.
 """
+
+Stream = Callable[[str, Message, Mapping[str, str], str], AsyncGenerator[Message | None, None]]
+"""`stream(method, request, headers, correlation_id)` gives answers, and None for a pulse: first when the caller was let
+in, then whenever nothing happened for a while. Raises `CallFailed` in its course."""

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketClose
 
 from outlay_rest import native
 from outlay_rest.answers import problem_response
-from outlay_rest.calls import Call, CallFailed
+from outlay_rest.calls import Call, CallFailed, Stream
 from outlay_rest.faces import failures, spending_caps, usage_budget
 from outlay_rest.metadata import correlation_id_of
 from outlay_rest.path_template import normalize
@@ -32,8 +32,9 @@ _FACES: Final[Mapping[str, tuple[Face, Failure]]] = {
 class Edge:
     """An ASGI application for everything under `/v1/`, and the 404 for everything that nobody else knows."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, stream: Stream) -> None:
         self._call = call
+        self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +59,7 @@ class Edge:
                 raise unknown_path()
             if face is not None:
                 return await face(request, self._call, correlation_id)
-            return await native.answer_native(request, path, self._call, correlation_id)
+            return await native.answer_native(request, path, self._call, self._stream, correlation_id)
         except Refused as refused:
             return failure(refused.problem, correlation_id)
         except CallFailed as failed:

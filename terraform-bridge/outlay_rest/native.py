@@ -7,13 +7,14 @@ from starlette.responses import Response
 from outlay.v1.budget_service_pb2 import DECISION_ALLOWED, CheckSpendResponse
 from outlay_rest import rules
 from outlay_rest.answers import json_response, to_json
-from outlay_rest.calls import Call
+from outlay_rest.calls import Call, Stream
 from outlay_rest.denial import denial_error
 from outlay_rest.metadata import call_headers, deadline_seconds_of
 from outlay_rest.requests import read_request
+from outlay_rest.streams import answer_stream
 
 
-async def answer_native(request: Request, path: str, call: Call, correlation_id: str) -> Response:
+async def answer_native(request: Request, path: str, call: Call, stream: Stream, correlation_id: str) -> Response:
     """Answer a request for `path`. Raises `Refused` and `CallFailed`."""
     rule, path_value = rules.find(request.method, path)
     headers = call_headers(request, correlation_id)
@@ -22,6 +23,8 @@ async def answer_native(request: Request, path: str, call: Call, correlation_id:
         message = rule.new_request()
     else:
         message = await read_request(request, rule, path_value)
+    if rule.streaming:
+        return await answer_stream(request, rule, message, stream, headers)
     answer, correlation_id = await call(rule.method, message, headers, deadline_seconds_of(request))
     return _response(message, answer, correlation_id)
 

@@ -16,7 +16,7 @@ def script() -> Script:
 
 @pytest.fixture
 async def client(script: Script) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(script, ready=lambda: True, version="1.2.3")
+    app = create_app(script, script.stream, ready=lambda: True, version="1.2.3")
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://outlay", headers={"authorization": KEY}

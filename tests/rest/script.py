@@ -1,6 +1,6 @@
 """A `Call` with scripted answers: what a request becomes is seen at the seam, without a server."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,7 @@ class Script:
     """A `Call`: answers by the method's short name, and remembers what was asked."""
 
     answers: dict[str, Message | Exception | Callable[[Any], Message]] = field(default_factory=dict)
+    streamed: dict[str, list[Message | Exception | None]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
 
     async def __call__(
@@ -50,6 +51,19 @@ class Script:
         if isinstance(answer, Exception):
             raise answer
         return (answer if isinstance(answer, Message) else answer(message)), headers["x-request-id"]
+
+    async def stream(
+        self, method: str, message: Message, headers: Mapping[str, str], correlation_id: str
+    ) -> AsyncGenerator[Message | None, None]:
+        """A `Stream`: a pulse, then the answers of the method, and its failure where that is the last of them."""
+        if headers.get("authorization") != KEY:
+            raise failed("UNAUTHENTICATED", "INVALID_API_KEY", "Send a valid key.")
+        self.seen.append(Seen(method, message, headers, None))
+        yield None
+        for answer in self.streamed[method.rpartition("/")[2]]:
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
 
     @property
     def methods(self) -> list[str]:

@@ -9,7 +9,7 @@ from rest.script import Script
 
 async def test_health_and_readiness() -> None:
     ready = True
-    app = create_app(Script(), ready=lambda: ready, version="1")
+    app = create_app(Script(), Script().stream, ready=lambda: ready, version="1")
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://outlay") as client:
         assert (await client.get("/readyz")).status_code == 200
         ready = False

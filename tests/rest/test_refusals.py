@@ -280,7 +280,7 @@ async def test_an_item_that_failed_carries_its_error(client: httpx2.AsyncClient,
     assert answer.json()["results"][0]["status"]["details"][0]["reason"] == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.streaming], ids=lambda rule: rule.descriptor.name)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.descriptor.name)
 async def test_no_rpc_answers_without_a_key(client: httpx2.AsyncClient, script: Script, rule: Rule) -> None:
     del client.headers["authorization"]
     path = path_of(rule).replace("{", "").replace("}", "")

@@ -1,6 +1,8 @@
 """BudgetService: each method reads its request, asks once, and answers."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -20,18 +22,23 @@ from outlay_server.domain.commands import (
     RecordOutcome,
     ReservationOutcome,
 )
-from outlay_server.domain.errors import MissingScope, NotFound, OutlayError, Unimplemented
+from outlay_server.domain.errors import MissingScope, NotFound, OutlayError
 from outlay_server.domain.names import OrganizationName
 from outlay_server.domain.views import BudgetView
 from outlay_server.ledger import Ledger
 from outlay_server.store import reads
 from outlay_server.store.contract import ControlTransaction, Store
+from outlay_server.watch import WatchHub
+
+PULSE_SECONDS: Final = 0.5
+"""So often a watcher's key is looked at while nothing happens: revoking it is promised to bind within a second."""
 
 
 class BudgetServicer:
     """The methods, by their names in snake case; each takes the request and the call."""
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
+    def __init__(self, store: Store, ledger: Ledger, watch_hub: WatchHub) -> None:
+        self._watch_hub = watch_hub
         self._store = store
         self._ledger = ledger
 
@@ -173,8 +180,13 @@ class BudgetServicer:
         messages = [to_wire.spend.row(row, asked.group_by) for row in shown]
         return pb.QuerySpendResponse(rows=messages, next_page_token=token)
 
-    async def watch_budgets(self, request: pb.WatchBudgetsRequest, call: Call) -> pb.WatchBudgetsResponse:
-        raise Unimplemented
+    async def watch_budgets(
+        self, request: pb.WatchBudgetsRequest, call: Call
+    ) -> AsyncGenerator[pb.WatchBudgetsResponse | None, None]:
+        organization_id, after_sequence = from_wire.queries.watching(request, call.caller)
+        async with aclosing(self._watch_hub.watch(organization_id, after_sequence, PULSE_SECONDS)) as changes:
+            async for change in changes:
+                yield None if change is None else to_wire.watching.answer(change)
 
     async def _answers(
         self, organization_id: str, items: Sequence[Command | OutlayError]

@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,6 +48,7 @@ from outlay_server.domain.limits import (
 )
 from outlay_server.ledger import Ledger
 from outlay_server.store.contract import Store
+from outlay_server.watch import WatchHub
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ _TOOLS: Final = frozenset({AuditSource.YAML.value, AuditSource.TERRAFORM.value, 
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 Handler = Callable[[Any, Call], Awaitable[Message]]
+StreamHandler = Callable[[Any, Call], AsyncGenerator[Message | None, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class Method:
     permission: Permission
     scopes: frozenset[str]
     in_flight_limit: int
-    handler: Handler
+    handler: Any
+    """A `Handler`, or a `StreamHandler` where `is_stream`."""
 
 
 def correlation_id_of(metadata: Mapping[str, str]) -> str:
@@ -105,13 +109,17 @@ class Dispatcher:
         ledger: Ledger,
         authenticator: Authenticator,
         observer: CallObserver | None = None,
+        watch_hub: WatchHub | None = None,
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
         ensure_complete(contract_methods())
         self._authenticator = authenticator
         self._observer = observer or NobodyWatches()
         self._in_flight = InFlight(in_flight_max)
-        servicers = (BudgetServicer(store, ledger), AdminServicer(store, authenticator.forget))
+        servicers = (
+            BudgetServicer(store, ledger, watch_hub or WatchHub(store)),
+            AdminServicer(store, authenticator.forget),
+        )
         self.methods: Final[Mapping[str, Method]] = {
             method.path: method
             for service, servicer in zip(SERVICES, servicers, strict=True)
@@ -122,6 +130,10 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Calls that are being worked on."""
         return self._in_flight.count
+
+    def refuse(self) -> None:
+        """Shed every further call, for good; those that are being worked on go on."""
+        self._in_flight.refuses = True
 
     async def call(
         self,
@@ -160,6 +172,60 @@ class Dispatcher:
             raise Internal(correlation_id) from None
         finally:
             observer.call_finished(method, code, time.perf_counter() - started, correlation_id)
+
+    async def stream(
+        self,
+        method: str,
+        request: Message | bytes,
+        metadata: Mapping[str, str],
+        *,
+        source: str,
+        correlation_id: str,
+    ) -> AsyncGenerator[Message | None, None]:
+        """Answer a call of a streaming method, as `call` does; it lasts until either side ends it.
+
+        None is a pulse: the first says that the caller was let in, further ones that nothing happened for a while. With
+        each answer and pulse the key is looked at again, so that a stream ends with it.
+        """
+        served = self.methods[method]
+        with self._observed(method, correlation_id) as opened:
+            caller = await self._authenticator.authenticate(metadata)
+            _authorize(served, caller)
+            if isinstance(request, bytes):
+                request = _parse(served, request)
+            handler: StreamHandler = served.handler
+            async with aclosing(handler(request, Call(served.name, caller, source, correlation_id))) as answers:
+                async for answer in answers:
+                    opened()
+                    await self._authenticator.authenticate(metadata)
+                    yield answer
+
+    @contextmanager
+    def _observed(self, method: str, correlation_id: str) -> Iterator[Callable[[], None]]:
+        """Count a stream in and out, timed until it is opened: how long it lasts is its reader's choice."""
+        started, seconds, code = time.perf_counter(), None, grpc.StatusCode.OK
+
+        def opened() -> None:
+            nonlocal seconds
+            seconds = time.perf_counter() - started if seconds is None else seconds
+
+        self._observer.call_started(method)
+        try:
+            yield opened
+        except OutlayError as error:
+            code = code_of(error)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception:
+            code = grpc.StatusCode.INTERNAL
+            logger.exception("a call met a defect", extra={"method": method, "correlation_id": correlation_id})
+            raise Internal(correlation_id) from None
+        finally:
+            opened()
+            assert seconds is not None, "opened by now"
+            self._observer.call_finished(method, code, seconds, correlation_id)
 
     async def _answer(
         self,
@@ -208,7 +274,8 @@ class Dispatcher:
             request = _parse(method, request)
         if source == AuditSource.GRPC and (tool := metadata.get(SOURCE)) in _TOOLS:
             source = tool
-        return await method.handler(request, Call(method.name, caller, source, correlation_id))
+        handler: Handler = method.handler
+        return await handler(request, Call(method.name, caller, source, correlation_id))
 
 
 def _authorize(method: Method, caller: Caller) -> None:

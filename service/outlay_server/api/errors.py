@@ -41,6 +41,7 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = MappingProxyType(
         ErrorReason.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
         ErrorReason.STORAGE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
         ErrorReason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+        ErrorReason.WATCHER_TOO_SLOW: grpc.StatusCode.ABORTED,
         ErrorReason.UNIMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
         ErrorReason.INTERNAL: grpc.StatusCode.INTERNAL,
     }

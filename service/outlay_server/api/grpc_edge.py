@@ -4,7 +4,8 @@ Methods are registered with raw bytes, because grpc.aio would answer a malformed
 ours runs. Errors are set, not raised: `abort` costs an exception more, and an exception's text would reach the caller.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -22,6 +23,7 @@ _WANTED: Final = frozenset({AUTHORIZATION, CORRELATION_ID, SOURCE})
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Behavior = Callable[[bytes, Context], Awaitable[bytes]]
+StreamBehavior = Callable[[bytes, Context], AsyncIterator[bytes]]
 
 
 def add_services(server: grpc.aio.Server, dispatcher: Dispatcher) -> None:
@@ -45,10 +47,9 @@ class _Methods(grpc.GenericRpcHandler):
 
 
 def _handler(dispatcher: Dispatcher, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
-    behavior = _behavior(dispatcher, method.path)
     if method.is_stream:
-        return grpc.unary_stream_rpc_method_handler(_without_messages(behavior))
-    return grpc.unary_unary_rpc_method_handler(behavior)
+        return grpc.unary_stream_rpc_method_handler(_stream_behavior(dispatcher, method.path))
+    return grpc.unary_unary_rpc_method_handler(_behavior(dispatcher, method.path))
 
 
 def _behavior(dispatcher: Dispatcher, path: str) -> Behavior:
@@ -65,10 +66,7 @@ def _behavior(dispatcher: Dispatcher, path: str) -> Behavior:
                 correlation_id=correlation_id,
             )
         except OutlayError as error:
-            status = status_of(error)
-            context.set_code(code_of(error))
-            context.set_details(error.message)
-            context.set_trailing_metadata(((CORRELATION_ID, correlation_id), *trailers_of(error, status)))
+            _fail(context, error, correlation_id)
             return b""
         if CORRELATION_ID in metadata:
             # Only to who names its calls: trailers that nobody asked for are not free.
@@ -78,13 +76,33 @@ def _behavior(dispatcher: Dispatcher, path: str) -> Behavior:
     return answer
 
 
-def _without_messages(behavior: Behavior) -> Callable[[bytes, Context], Awaitable[None]]:
-    """For a stream that ends before its first message."""
-
-    async def answer(request: bytes, context: Context) -> None:
-        await behavior(request, context)
+def _stream_behavior(dispatcher: Dispatcher, path: str) -> StreamBehavior:
+    async def answer(request: bytes, context: Context) -> AsyncIterator[bytes]:
+        metadata = _metadata(context.invocation_metadata() or ())
+        correlation_id = correlation_id_of(metadata)
+        stream = dispatcher.stream(
+            path, request, metadata, source=AuditSource.GRPC.value, correlation_id=correlation_id
+        )
+        is_open = False
+        try:
+            async with aclosing(stream) as messages:
+                async for message in messages:
+                    if not is_open:
+                        is_open = True
+                        # So that a caller knows that it is watching before anything happens.
+                        await context.send_initial_metadata(((CORRELATION_ID, correlation_id),))
+                    if message is not None:
+                        yield message.SerializeToString()
+        except OutlayError as error:
+            _fail(context, error, correlation_id)
 
     return answer
+
+
+def _fail(context: Context, error: OutlayError, correlation_id: str) -> None:
+    context.set_code(code_of(error))
+    context.set_details(error.message)
+    context.set_trailing_metadata(((CORRELATION_ID, correlation_id), *trailers_of(error, status_of(error))))
 
 
 def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:

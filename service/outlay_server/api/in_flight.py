@@ -46,6 +46,8 @@ class InFlight:
 
     def __init__(self, in_flight_max: int = IN_FLIGHT_MAX) -> None:
         self.count = 0
+        self.refuses = False
+        """Whether every further call is shed, because the server is about to stop."""
         self._limits = {load: max(1, int(in_flight_max * load.value)) for load in Load}
 
     def limit(self, load: Load) -> int:
@@ -54,7 +56,7 @@ class InFlight:
 
     def enter(self, limit: int) -> None:
         """Count a call in, or raise `Overloaded`. Whoever entered must leave."""
-        if self.count >= limit:
+        if self.count >= limit or self.refuses:
             raise Overloaded(RETRY_AFTER_SECONDS)
         self.count += 1
 

@@ -75,9 +75,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "/outlay.v1.AdminService/UpdateOrganization": _PLATFORM,
         "/outlay.v1.AdminService/DeleteOrganization": _PLATFORM,
         # What a plan shows. What applying it takes beyond that, its changes say.
-        "/outlay.v1.AdminService/ApplyCaps": Permission(
-            (Scope.CONTROL_READ, Scope.BUDGETS_READ, Scope.BUDGETS_WRITE)
-        ),
+        "/outlay.v1.AdminService/ApplyCaps": Permission((Scope.CONTROL_READ, Scope.BUDGETS_READ, Scope.BUDGETS_WRITE)),
         "/outlay.v1.AdminService/CreateApiKey": _PLATFORM,
         "/outlay.v1.AdminService/ListApiKeys": _ADMIN_READ,
         "/outlay.v1.AdminService/RevokeApiKey": _PLATFORM,

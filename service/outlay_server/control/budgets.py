@@ -42,7 +42,7 @@ from outlay_server.domain.settings import (
     with_settings,
 )
 from outlay_server.domain.views import BudgetView
-from outlay_server.store import reads, rows, statements, tables
+from outlay_server.store import change_log, reads, rows, statements, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.contract import ControlTransaction
 
@@ -73,15 +73,16 @@ def create(
     count = tx.connection.execute(select(func.count()).select_from(table).where(of_organization)).scalar_one()
     if count >= BUDGETS_PER_ORGANIZATION_MAX:
         raise LimitExceeded("budgets in one organization", BUDGETS_PER_ORGANIZATION_MAX)
-    _ensure_may_set_allotment(origin, None, settings.allotment_micros)
-    budget = with_settings(_blank(organization_id, budget_id, tx.now), settings, tx.now)
+    budget = new_budget(organization_id, budget_id, settings, tx.now)
+    _ensure_may(origin, None, budget)
     flip = _flip(organization, gates or {})
     if validate_only:
         return _view(tx, organization.key, budget)
     _write_flip(tx, organization.key, flip)
-    budget = write_new(tx, origin, organization.key, budget, flip)
+    edit = Edit(None, budget, flip.before if flip else {}, flip.after if flip else {})
+    (view,) = budget_writes.write(tx, origin, organization.key, [edit])
     raise_version(tx, organization.key)
-    return _settled_view(tx, organization.key, budget)
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +92,6 @@ class _Flip:
     gates: tuple[Gate, ...]
     before: Document
     after: Document
-
-
-def write_new(
-    tx: ControlTransaction, origin: Origin, organization_key: int, budget: Budget, flip: _Flip | None = None
-) -> Budget:
-    """Insert a budget and its audit event; returns it with the key that the store gave."""
-    values = rows.budget_to_values(budget, organization_key)
-    key = tx.connection.execute(insert(tables.budgets).values(values).returning(tables.budgets.c.key)).scalar_one()
-    name = str(BudgetName(budget.organization_id, budget.budget_id))
-    append_audit_event(
-        tx,
-        origin,
-        budget.organization_id,
-        AuditAction.BUDGET_CREATED,
-        name,
-        before=flip.before if flip else None,
-        after=budget_document(budget) | (flip.after if flip else {}),
-    )
-    return replace(budget, key=key)
 
 
 def new_budget(organization_id: str, budget_id: str, settings: BudgetSettings, now: Instant) -> Budget:
@@ -147,27 +129,18 @@ def update(
     ensure_etag(etag, found.revision)
     ensure_manager(found.managed_by, manager, override_manager)
     changed = with_settings(found, merged(settings_of(found), settings, paths), tx.now)
-    _ensure_may_set_allotment(origin, found.allotment_micros, changed.allotment_micros)
-    _ensure_allotment_still_binds(origin, found, changed)
+    _ensure_may(origin, found, changed)
     flip = _flip(organization, gates or {})
     if changed == found and flip is None:
         return _view(tx, organization.key, found)
     changed = replace(changed, revision=found.revision + 1, update_time=tx.now)
     if validate_only:
         return _view(tx, organization.key, changed)
-    _write_change(tx, organization.key, found, changed)
     _write_flip(tx, organization.key, flip)
-    append_audit_event(
-        tx,
-        origin,
-        organization_id,
-        AuditAction.BUDGET_UPDATED,
-        str(BudgetName(organization_id, budget_id)),
-        before=budget_document(found) | (flip.before if flip else {}),
-        after=budget_document(changed) | (flip.after if flip else {}),
-    )
+    edit = Edit(found, changed, flip.before if flip else {}, flip.after if flip else {})
+    (view,) = budget_writes.write(tx, origin, organization.key, [edit])
     raise_version(tx, organization.key)
-    return _settled_view(tx, organization.key, changed)
+    return view
 
 
 def delete(
@@ -192,23 +165,13 @@ def delete(
         raise NotFound(str(BudgetName(organization_id, budget_id)))
     ensure_etag(etag, found.revision)
     ensure_manager(found.managed_by, manager, override_manager)
-    _ensure_may_set_allotment(origin, found.allotment_micros, None)
+    _ensure_may(origin, found, None)
     held = _view(tx, organization.key, found).counter.open_reservations
     if held and not force:
         raise OpenReservations(held)
     if validate_only:
         return
-    _forget_counters(tx, organization.key, found.key)
-    tx.connection.execute(sql_delete(tables.budgets).where(tables.budgets.c.key == found.key))
-    append_audit_event(
-        tx,
-        origin,
-        organization_id,
-        AuditAction.BUDGET_DELETED,
-        str(BudgetName(organization_id, budget_id)),
-        before=budget_document(found),
-        after=None,
-    )
+    budget_writes.write(tx, origin, organization.key, [Edit(found, None)])
     raise_version(tx, organization.key)
 
 
@@ -244,18 +207,9 @@ def _find(tx: ControlTransaction, organization_key: int, organization_id: str, b
     return None if row is None else rows.budget_from_row(row, organization_id)
 
 
-def _ensure_may_set_allotment(origin: Origin, old_micros: int | None, new_micros: int | None) -> None:
-    """An allotment is what the plan grants: an organization cannot grant itself more."""
-    if new_micros != old_micros and not origin.is_platform:
-        raise MissingScope(Scope.ADMIN.value)
-
-
-def _ensure_allotment_still_binds(origin: Origin, old: Budget, new: Budget) -> None:
-    """Nor can it get round one, by counting other spend, other cycles, or without blocking."""
-    if old.allotment_micros is None or origin.is_platform:
-        return
-    no_longer_blocks = new.enforcement is Enforcement.SHADOW and old.enforcement is not Enforcement.SHADOW
-    if no_longer_blocks or (old.selector, old.cycle) != (new.selector, new.cycle):
+def _ensure_may(origin: Origin, old: Budget | None, new: Budget | None) -> None:
+    """An allotment is what the plan grants: an organization cannot grant itself more, nor get round it."""
+    if changes_what_is_granted(old, new) and not origin.is_platform:
         raise MissingScope(Scope.ADMIN.value)
 
 
@@ -286,50 +240,5 @@ def _write_flip(tx: ControlTransaction, organization_key: int, flip: _Flip | Non
     )
 
 
-def _write_change(tx: ControlTransaction, organization_key: int, old: Budget, new: Budget) -> None:
-    values = rows.budget_to_values(new, organization_key)
-    tx.connection.execute(sql_update(tables.budgets).where(tables.budgets.c.key == new.key).values(values))
-    if (old.selector, old.cycle) != (new.selector, new.cycle):
-        # It counts something else from now on; what that is the ledger knows.
-        _forget_counters(tx, organization_key, new.key)
-
-
-def _forget_counters(tx: ControlTransaction, organization_key: int, budget_key: int) -> None:
-    table = tables.counters
-    tx.connection.execute(
-        sql_delete(table).where(table.c.organization_key == organization_key, table.c.budget_key == budget_key)
-    )
-
-
 def _view(tx: ControlTransaction, organization_key: int, budget: Budget) -> BudgetView:
     return reads.views_of(tx.connection, organization_key, [budget], tx.now)[0]
-
-
-def _settled_view(tx: ControlTransaction, organization_key: int, budget: Budget) -> BudgetView:
-    """The budget after a change, with the alerts written that its new limits have crossed."""
-    view = _view(tx, organization_key, budget)
-    crossed = newly_crossed(budget, view.counter, tx.now)
-    if not crossed:
-        return view
-    counter = reads.stored_counter(tx.connection, organization_key, budget, tx.now)
-    made = [
-        Alert(
-            alert_id=tx.new_id(),
-            organization_id=budget.organization_id,
-            budget_id=budget.budget_id,
-            budget_key=budget.key,
-            cycle_start=counter.window.start,
-            basis=basis,
-            threshold_percent=percent,
-            spent_micros=view.counter.spent_micros,
-            basis_micros=basis_micros,
-            create_time=tx.now,
-        )
-        for basis, percent, basis_micros in crossed
-    ]
-    counter.alerts_sent += tuple((alert.basis, alert.threshold_percent) for alert in made)
-    view.counter.alerts_sent = counter.alerts_sent
-    driver = ConnectionDriver(tx.connection)
-    driver.write(statements.INSERT_ALERTS, [rows.alert_to_row(alert, organization_key) for alert in made])
-    driver.write(statements.UPSERT_COUNTERS, [rows.counter_to_row(organization_key, counter, tx.now)])
-    return view

@@ -16,9 +16,9 @@ class ChangeType(enum.Enum):
     DELETED = "DELETED"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BudgetChange:
-    """One entry of an organization's log of changes, or of the state that precedes it."""
+    """One entry of an organization's log of changes, or of the state that precedes it. Equal to itself only."""
 
     sequence: int
     """Grows by one with each entry of the organization; 0 on a state that is not complete yet."""

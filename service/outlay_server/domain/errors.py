@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from outlay_server.domain.limits import ECHO_MAX_LENGTH, MOVED_NAMED_MAX, VIOLATIONS_MAX
+from outlay_server.domain.limits import ECHO_MAX_LENGTH, MOVED_NAMED_MAX, VIOLATIONS_MAX, WATCHER_BEHIND_MAX
 
 _RESOURCE_NAME: Final = re.compile(r"organizations/[a-z0-9-]{1,63}(/[a-zA-Z]{1,32}/[a-z0-9-]{1,63})?", re.ASCII)
 """A name that is shown whole: cut after 64 characters it would lose the id that tells it from its siblings."""
@@ -36,6 +36,7 @@ class ErrorReason(enum.Enum):
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     UNIMPLEMENTED = "UNIMPLEMENTED"
+    WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
     INTERNAL = "INTERNAL"
 
 
@@ -281,6 +282,18 @@ class StorageUnavailable(OutlayError):
 
     def __init__(self) -> None:
         super().__init__("The ledger is unavailable. Retry with the same request_id.")
+
+
+class WatcherTooSlow(OutlayError):
+    """A stream was cut off because more waited for its reader than is kept. Nothing is lost: the log has it."""
+
+    reason = ErrorReason.WATCHER_TOO_SLOW
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"More than {WATCHER_BEHIND_MAX} changes waited to be read. Watch again from the last sequence.",
+            {"limit": str(WATCHER_BEHIND_MAX)},
+        )
 
 
 class DeadlineExceeded(OutlayError):

@@ -23,13 +23,14 @@ from outlay_server.server.grpc_server import create_grpc_server
 from outlay_server.server.health import Health
 from outlay_server.server.metrics import Metrics
 from outlay_server.server.metrics_app import create_metrics_app
-from outlay_server.server.rest_call import rest_call
+from outlay_server.server.rest_call import rest_call, rest_stream
 from outlay_server.server.settings import PostgresDatabase, Settings, SqliteDatabase
 from outlay_server.server.telemetry import Telemetry
 from outlay_server.server.tracing import TraceContext, TracedDispatcher, Tracing
 from outlay_server.store import tables
 from outlay_server.store.contract import Store, StoreUnusable
 from outlay_server.store.ids import wall_clock
+from outlay_server.watch import WatchHub
 
 VERSION: Final = version_of("outlay")
 
@@ -44,6 +45,7 @@ class Service:
     dispatcher: Dispatcher
     telemetry: Telemetry
     health: Health
+    watch_hub: WatchHub
     storage_watch: StorageWatch
     sweep: Sweep
     grpc_server: grpc.aio.Server
@@ -78,18 +80,26 @@ def build(
 ) -> Service:
     """Return the service on a store, which need not be open yet. Workers of one parent share the gRPC port."""
     metrics = Metrics(version=VERSION, storage="postgresql" if store.capabilities.replicas else "sqlite")
-    telemetry = Telemetry(metrics, CallLog(settings.slow_call_seconds))
+    watch_hub = WatchHub(store)
+    telemetry = Telemetry(metrics, CallLog(settings.slow_call_seconds), committed=watch_hub.committed)
     ledger = Ledger(store, observer=telemetry)
     authenticator = Authenticator(StoreKeys(store), admin_key_hash, wall_clock)
     health = Health()
     names = tuple(service.full_name for service in SERVICES)
     dispatcher: Dispatcher
     if tracing is None:
-        dispatcher = Dispatcher(store=store, ledger=ledger, authenticator=authenticator, observer=telemetry)
+        dispatcher = Dispatcher(
+            store=store, ledger=ledger, authenticator=authenticator, observer=telemetry, watch_hub=watch_hub
+        )
         grpc_server = create_grpc_server(health, names, shares_port=shares_port)
     else:
         dispatcher = TracedDispatcher(
-            tracing.tracer, store=store, ledger=ledger, authenticator=authenticator, observer=telemetry
+            tracing.tracer,
+            store=store,
+            ledger=ledger,
+            authenticator=authenticator,
+            observer=telemetry,
+            watch_hub=watch_hub,
         )
         grpc_server = create_grpc_server(health, names, shares_port=shares_port, interceptors=(TraceContext(),))
     add_services(grpc_server, dispatcher)
@@ -112,10 +122,11 @@ def build(
         dispatcher=dispatcher,
         telemetry=telemetry,
         health=health,
+        watch_hub=watch_hub,
         storage_watch=StorageWatch(store, storage_answers),
         sweep=Sweep(store, ledger),
         grpc_server=grpc_server,
-        rest_app=create_app(rest_call(dispatcher), ready=is_ready, version=VERSION),
+        rest_app=create_app(rest_call(dispatcher), rest_stream(dispatcher), ready=is_ready, version=VERSION),
         metrics_app=create_metrics_app(metrics, count_open_reservations=count_open_reservations, ready=is_ready),
     )
 

@@ -17,6 +17,7 @@ from outlay_server.server.address import Address
 from outlay_server.server.admin_key import AdminKeyUnusable
 from outlay_server.server.background import Background
 from outlay_server.server.build import VERSION, Service, build, create_store
+from outlay_server.server.connections import end_connections
 from outlay_server.server.grpc_server import CannotListen, listen_grpc
 from outlay_server.server.http_server import HttpServer, listen_http
 from outlay_server.server.inherited import Inherited
@@ -39,7 +40,10 @@ _QUIET_WAIT_SECONDS: Final = 1.0
 """How long a stop waits for a moment without calls."""
 
 _REFUSING_SECONDS: Final = 0.3
-"""And then for the same while it refuses them."""
+"""How long further calls are refused where there is none, so that the last answers have left."""
+
+_PARTING_SECONDS: Final = 0.05
+"""Between the end of the connections and that of the server: clients close their side."""
 
 _LOOK_SECONDS: Final = 0.01
 _QUIET_LOOKS: Final = 3
@@ -159,7 +163,8 @@ async def _start(
     await service.storage_watch.ask()
     background.start("storage-watch", service.storage_watch.run())
     background.start("sweep", service.sweep.run())
-    ending.push_async_callback(_drain, service, rest, settings.drain_seconds)
+    background.start("watch", service.watch_hub.run())
+    ending.push_async_callback(_drain, service, rest, grpc_address.port, settings.drain_seconds)
     await service.grpc_server.start()
     await rest.start()
     return listening_lines(settings, grpc_address, rest_address, metrics_address)
@@ -171,17 +176,25 @@ def _rest_listener(settings: Settings, inherited: Inherited | None) -> tuple[soc
     return listen_http("HTTP", settings.http_address)
 
 
-async def _drain(service: Service, rest: HttpServer, grace_seconds: float) -> None:
+async def _drain(service: Service, rest: HttpServer, grpc_port: int, grace_seconds: float) -> None:
     """Accept nothing more, and let what is in flight end. Whatever takes longer is cut off.
 
     gRPC throws away calls that it has received and not yet handed over when it stops, and their callers see CANCELLED,
-    which nobody repeats. So it stops in a moment without calls; where there is none, because callers do not ask for
-    health, further ones are refused as UNAVAILABLE first, which clients repeat elsewhere.
+    which nobody repeats. So it is stopped when its connections have ended, in a moment without calls; where there is
+    none, because callers do not ask for health, further ones are refused as UNAVAILABLE first.
     """
-    if not await _quiet(service, min(_QUIET_WAIT_SECONDS, grace_seconds)):
-        await service.ledger.stop()
-        await _quiet(service, _REFUSING_SECONDS)
-    await asyncio.gather(service.grpc_server.stop(grace_seconds), rest.stop())
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + grace_seconds
+    service.watch_hub.stop()
+    quiet = await _quiet(service, min(_QUIET_WAIT_SECONDS, grace_seconds))
+    service.dispatcher.refuse()
+    while service.dispatcher.in_flight and loop.time() < deadline:  # noqa: ASYNC110  # calls end in their own tasks
+        await asyncio.sleep(_LOOK_SECONDS)
+    if not quiet:
+        await asyncio.sleep(_REFUSING_SECONDS)
+    end_connections(grpc_port)
+    await asyncio.sleep(_PARTING_SECONDS)
+    await asyncio.gather(service.grpc_server.stop(0), rest.stop())
 
 
 async def _quiet(service: Service, within_seconds: float) -> bool:

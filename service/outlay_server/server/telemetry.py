@@ -1,5 +1,7 @@
 """What the edge and the ledger report to: metrics for every call and batch, the log for those that need attention."""
 
+from collections.abc import Callable
+
 import grpc
 
 from outlay_server.domain.commands import Outcome
@@ -10,9 +12,11 @@ from outlay_server.server.metrics import Metrics
 class Telemetry:
     """The `CallObserver` of the dispatcher and the `LedgerObserver` of the ledger."""
 
-    def __init__(self, metrics: Metrics, log: CallLog) -> None:
+    def __init__(self, metrics: Metrics, log: CallLog, *, committed: Callable[[], None]) -> None:
+        """`committed` is called after each batch that the ledger has made durable."""
         self._metrics = metrics
         self._log = log
+        self._committed = committed
         self.calls_started = 0
 
     def call_started(self, method: str) -> None:
@@ -24,6 +28,7 @@ class Telemetry:
 
     def batch_posted(self, commands: int, seconds: float) -> None:
         self._metrics.batch_posted(commands, seconds)
+        self._committed()
 
     def decided(self, outcome: Outcome) -> None:
         self._metrics.decided(outcome)

@@ -15,11 +15,11 @@ from outlay_server.domain.commands import (
 )
 from outlay_server.domain.cycle import Window
 from outlay_server.domain.instant import Instant
-from outlay_server.domain.limits import OPEN_RESERVATIONS_PER_BUDGET_MAX
+from outlay_server.domain.limits import COUNTER_MICROS_MAX, OPEN_RESERVATIONS_PER_BUDGET_MAX
 from outlay_server.domain.names import is_uuid
 from outlay_server.domain.reservation import joined_labels
 from outlay_server.domain.selector import matches
-from outlay_server.store import rows, statements
+from outlay_server.store import rollups, rows, statements
 from outlay_server.store.statements import Statement
 
 EXPIRIES_LOOKED_AT_FIRST = 100
@@ -150,12 +150,14 @@ def ensure_counters(driver: Driver, state: OrganizationState, moment: Moment) ->
 
 
 def summed_counter(driver: Driver, organization_key: int, budget: Budget, window: Window) -> BudgetCounter:
-    """Sum what a budget counts in one cycle from the ledger itself. Denials are not in it and start at 0."""
+    """Sum what a budget counts in one cycle from the ledger and its rollups. Denials are not in it and start at 0."""
     counter = BudgetCounter(budget.key, window)
     within = (organization_key, budget.unit, window.start, window.end)
-    for labels, spent in driver.fetch(statements.SPENT_BY_LABELS, *within):
+    for labels, spent in rollups.spent_by_labels(driver.fetch, organization_key, budget.unit, window):
         if matches(budget.selector, dict(rows.load_labels(labels))):
-            counter.spent_micros += int(spent)
+            counter.spent_micros += spent
+    # More than a counter holds can have been spent while nobody counted it. What it shows then stops at its bound.
+    counter.spent_micros = min(counter.spent_micros, COUNTER_MICROS_MAX)
     for labels, held, count in driver.fetch(statements.HELD_BY_LABELS, *within):
         if matches(budget.selector, dict(rows.load_labels(labels))):
             counter.reserved_micros += int(held)
@@ -194,6 +196,7 @@ def write(driver: Driver, books: Books) -> None:
         )
     if changes.new_records:
         driver.write(statements.INSERT_RECORDS, [rows.record_to_row(record) for record in changes.new_records])
+        driver.write(statements.ADD_TO_ROLLUPS, rollups.rows_of(changes.new_records))
     if changes.counters:
         driver.write(
             statements.UPSERT_COUNTERS,
@@ -205,6 +208,12 @@ def write(driver: Driver, books: Books) -> None:
         driver.write(
             statements.INSERT_ALERTS,
             [rows.alert_to_row(alert, keys[alert.organization_id]) for alert in changes.alerts],
+        )
+    if changes.events:
+        keys = {id_: state.key for id_, state in books.organizations.items()}
+        driver.write(
+            statements.INSERT_EVENTS,
+            [rows.event_to_row(event, keys[event.organization_id]) for event in changes.events],
         )
     if changes.requests:
         driver.write(statements.INSERT_REQUESTS, [rows.request_to_row(request) for request in changes.requests])

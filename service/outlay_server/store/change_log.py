@@ -5,6 +5,7 @@ more than the newest and readers meet entries in the order of their commits. The
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -15,6 +16,7 @@ from outlay_server.domain.instant import Instant
 from outlay_server.domain.views import BudgetView
 from outlay_server.store import reads, rows, statements, tables
 from outlay_server.store.connection_driver import ConnectionDriver
+
 
 def append_changed(
     connection: Connection, organization_key: int, counters: Sequence[BudgetCounter], now: Instant
@@ -33,36 +35,22 @@ def append_deleted(connection: Connection, organization_key: int, budget: Budget
     ConnectionDriver(connection).write(statements.APPEND_CHANGES, [row])
 
 
-def begin_snapshot(connection: Connection) -> None:
-    """Have all that is read from here on be of one moment. Call it before anything is read."""
-    if connection.dialect.name == "postgresql":
-        connection.execution_options(isolation_level="REPEATABLE READ")
-    else:
-        connection.exec_driver_sql("BEGIN")
-
-
-def newest_sequence(connection: Connection, organization_key: int) -> int:
-    """The number of the newest entry; 0 before the first."""
-    table = tables.budget_changes
-    query = select(func.max(table.c.sequence)).where(table.c.organization_key == organization_key)
-    return connection.execute(query).scalar_one() or 0
-
-
-def reaches_back_to(connection: Connection, organization_key: int, sequence: int) -> bool:
-    """Whether every entry after `sequence` is still there, and `sequence` is of this log."""
-    table = tables.budget_changes
-    query = select(func.min(table.c.sequence), func.max(table.c.sequence)).where(
-        table.c.organization_key == organization_key
+def newest_sequences(connection: Connection, organization_ids: Sequence[str]) -> dict[str, int]:
+    """The number of each organization's newest entry, 0 before the first; those that do not exist are left out."""
+    organizations, changes = tables.organizations, tables.budget_changes
+    newest = (
+        select(func.max(changes.c.sequence)).where(changes.c.organization_key == organizations.c.key).scalar_subquery()
     )
-    oldest, newest = connection.execute(query).one()
-    return (oldest or 1) - 1 <= sequence <= (newest or 0)
+    query = select(organizations.c.id, newest).where(
+        organizations.c.id.in_(organization_ids), organizations.c.delete_time.is_(None)
+    )
+    return {organization_id: sequence or 0 for organization_id, sequence in connection.execute(query)}
 
 
 def state(connection: Connection, organization_id: str, limit: int, now: Instant) -> list[BudgetChange]:
     """Every budget as it stands, at most `limit`; the last carries the number that the state is complete at."""
-    begin_snapshot(connection)
-    organization_key = reads.organization_row(connection, organization_id).key
-    newest = newest_sequence(connection, organization_key)
+    _begin_snapshot(connection)
+    newest = newest_sequences(connection, [organization_id]).get(organization_id, 0)
     views = reads.budget_views(connection, organization_id, "", limit, now)
     return [
         BudgetChange(
@@ -77,14 +65,29 @@ def state(connection: Connection, organization_id: str, limit: int, now: Instant
     ]
 
 
-def entries_after(
-    connection: Connection, organization_id: str, sequence: int, limit: int
-) -> tuple[int, list[BudgetChange]]:
-    """The sequence that was read up to, and the entries after `sequence`, ascending, from at most `limit` rows.
+def _begin_snapshot(connection: Connection) -> None:
+    """Have all that is read from here on be of one moment. Call it before anything is read."""
+    if connection.dialect.name == "postgresql":
+        connection.execution_options(isolation_level="REPEATABLE READ")
+    else:
+        connection.exec_driver_sql("BEGIN")
 
-    An entry of a budget that has been deleted since is left out: the entry that says so comes after it.
-    Raises `NotFound`.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of one organization."""
+
+    entries: list[BudgetChange]
+    """Ascending. One of a budget that has been deleted since is left out: the entry that says so comes after it."""
+    read_to: int
+    """The sequence up to which the log was read."""
+    is_last: bool
+    is_whole: bool
+    """Whether the log still reaches back to the sequence that was asked for, and is the same log."""
+
+
+def entries_after(connection: Connection, organization_id: str, sequence: int, limit: int) -> Page:
+    """The entries after `sequence`, from at most `limit` rows. Raises `NotFound`."""
     organization_key = reads.organization_row(connection, organization_id).key
     table = tables.budget_changes
     query = (
@@ -95,10 +98,16 @@ def entries_after(
     )
     found = connection.execute(query).all()
     if not found:
-        return sequence, []
+        newest = newest_sequences(connection, [organization_id]).get(organization_id, 0)
+        return Page([], sequence, is_last=True, is_whole=sequence <= newest)
     budgets = _budgets(connection, organization_key, organization_id, {row.budget_key for row in found})
     entries = (_entry(row, organization_id, budgets) for row in found)
-    return found[-1].sequence, [entry for entry in entries if entry is not None]
+    return Page(
+        [entry for entry in entries if entry is not None],
+        found[-1].sequence,
+        is_last=len(found) < limit,
+        is_whole=found[0].sequence == sequence + 1,
+    )
 
 
 def _budgets(connection: Connection, organization_key: int, organization_id: str, keys: set[int]) -> dict[int, Budget]:

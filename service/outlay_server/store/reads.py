@@ -112,9 +112,11 @@ def views_of(
     return views
 
 
-def stored_counter(connection: Connection, organization_key: int, budget: Budget, now: Instant) -> BudgetCounter:
-    """The counter of the cycle that contains `now` as it stands in the store, expired reservations included."""
-    return _counters(ConnectionDriver(connection), organization_key, [budget], now)[budget.key]
+def stored_counters(
+    connection: Connection, organization_key: int, budgets: Sequence[Budget], now: Instant
+) -> dict[int, BudgetCounter]:
+    """The counters of the cycle that contains `now` as they stand in the store, expired reservations included."""
+    return _counters(ConnectionDriver(connection), organization_key, budgets, now)
 
 
 def open_reservation_count(connection: Connection, organization_key: int, now: Instant) -> int:
@@ -134,10 +136,9 @@ def _counters(
     windows = {budget.key: cycle_containing(now, budget.cycle) for budget in budgets}
     keys = [(organization_key, budget.key, windows[budget.key].start) for budget in budgets]
     found = {row[1]: rows.counter_from_row(row) for row in driver.fetch_by_key(statements.COUNTERS_BY_CYCLE, keys)}
-    for budget in budgets:
-        if budget.key not in found:
-            found[budget.key] = batch.summed_counter(driver, organization_key, budget, windows[budget.key])
-    return found
+    missing = [(budget, windows[budget.key]) for budget in budgets if budget.key not in found]
+    summed = batch.summed_counters(driver, organization_key, missing)
+    return found | {counter.budget_key: counter for counter in summed}
 
 
 def _discount(budget: Budget, counter: BudgetCounter, expired: Sequence[Reservation]) -> None:

@@ -78,6 +78,12 @@ def upsert(table: Table, key: Sequence[str]) -> Statement:
     return insert(table, f" ON CONFLICT ({_names(key)}) DO UPDATE SET {values}")
 
 
+def add_up(table: Table, sums: Sequence[str], key: Sequence[str]) -> Statement:
+    """Insert whole rows, or add their `sums` to what is there where the key is there; no key twice in one write."""
+    added = ", ".join(f'"{name}" = {table.name}."{name}" + excluded."{name}"' for name in sums)
+    return insert(table, f" ON CONFLICT ({_names(key)}) DO UPDATE SET {added}")
+
+
 def update(table: Table, columns: Sequence[str], key: Sequence[str]) -> Statement:
     """Set `columns` of the rows with `key`; a row is the new values, then the key's."""
     ours = ", ".join(f'"{name}" = ?' for name in columns)
@@ -145,6 +151,9 @@ RESERVATION_CHANGES = (
 )
 """What can change in a reservation after it was made."""
 
+ROLLUP_KEY = ("organization_key", "unit", "bucket", "labels_digest")
+ROLLUP_SUMS = ("recorded_units", "recorded_micros", "refunded_units", "refunded_micros", "record_count")
+
 REQUESTS_BY_ID = lookup(tables.requests, ("organization_key", "request_id"))
 RESERVATIONS_BY_ID = lookup(tables.reservations, ("organization_key", "id"))
 RECORDS_BY_ID = lookup(tables.spend_records, ("organization_key", "id"))
@@ -154,8 +163,11 @@ COUNTERS_BY_CYCLE = lookup(tables.counters, ("organization_key", "budget_key", "
 INSERT_RESERVATIONS = insert(tables.reservations)
 UPDATE_RESERVATIONS = update(tables.reservations, RESERVATION_CHANGES, ("organization_key", "id"))
 INSERT_RECORDS = insert(tables.spend_records)
+ADD_TO_ROLLUPS = add_up(tables.spend_rollups, ROLLUP_SUMS, ROLLUP_KEY)
+ADD_TO_PRUNED = add_up(tables.pruned_rollups, ROLLUP_SUMS, ROLLUP_KEY)
 UPSERT_COUNTERS = upsert(tables.counters, ("organization_key", "budget_key", "cycle_start"))
 INSERT_ALERTS = insert(tables.alerts)
+INSERT_EVENTS = insert(tables.events)
 INSERT_REQUESTS = insert(tables.requests)
 APPEND_CHANGES = numbered_insert(tables.budget_changes, "sequence", "organization_key")
 PRUNE_CHANGES = delete_older(tables.budget_changes, "sequence", "organization_key", CHANGES_KEPT_MIN)

@@ -167,6 +167,31 @@ REFUNDS_INDEX = Index(
     postgresql_where=text("refunded_record_id IS NOT NULL"),
 )
 
+
+def _rollups(name: str) -> Table:
+    """Sums by quarter of an hour and labels. A sum is whole units * 10^6 + micros; neither column alone."""
+    return Table(
+        name,
+        metadata,
+        Column("organization_key", BigInteger, nullable=False),
+        Column("unit", Text, nullable=False),
+        Column("bucket", BigInteger, nullable=False),  # the first instant of the quarter of an hour
+        Column("labels_digest", LargeBinary, nullable=False),
+        Column("labels", Text, nullable=False),
+        Column("recorded_units", BigInteger, nullable=False),
+        Column("recorded_micros", BigInteger, nullable=False),
+        Column("refunded_units", BigInteger, nullable=False),
+        Column("refunded_micros", BigInteger, nullable=False),
+        Column("record_count", BigInteger, nullable=False),
+        PrimaryKeyConstraint("organization_key", "unit", "bucket", "labels_digest"),
+        sqlite_with_rowid=False,
+    )
+
+
+spend_rollups = _rollups("spend_rollups")
+# Of records that retention has deleted: what `spend_rollups` holds beyond `spend_records`.
+pruned_rollups = _rollups("pruned_rollups")
+
 requests = Table(
     "requests",
     metadata,

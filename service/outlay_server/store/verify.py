@@ -1,15 +1,17 @@
 """Recompute the books from the ledger, and the audit chains, and name the first thing that disagrees."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from outlay_server.domain.amounts import MICROS_PER_UNIT
 from outlay_server.domain.audit import first_break
 from outlay_server.domain.reservation import ReservationState
+from outlay_server.domain.rollups import BUCKET_MICROS, Sums
 from outlay_server.domain.spend import RecordKind
-from outlay_server.store import batch, rows, tables
+from outlay_server.store import batch, rollups, rows, statements, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 
 
@@ -32,6 +34,7 @@ class Verification:
     budgets: int = 0
     counters: int = 0
     records: int = 0
+    rollups: int = 0
     open_reservations: int = 0
     audit_events: int = 0
     disagreement: Disagreement | None = None
@@ -40,17 +43,77 @@ class Verification:
 def verify(connection: Connection) -> Verification:
     """Check every organization, deleted ones too, up to the first disagreement. Run it inside one transaction.
 
-    Counters must equal the sums of the ledger, nothing may be refunded beyond its amount, closed reservations hold
-    nothing, and each audit chain must be whole up to the head that its organization's row names.
+    Rollups must equal the sums of the records that are there and of those that were pruned, counters the sums of the
+    ledger by its rollups; nothing may be refunded beyond its amount, closed reservations hold nothing, and each audit
+    chain must be whole up to the head that its organization's row names.
     """
     report = Verification()
     for organization in connection.execute(select(tables.organizations).order_by(tables.organizations.c.key)):
         report.organizations += 1
-        for check in (_counters, _refunds, _reservations, _audit):
+        for check in (_rollups, _counters, _refunds, _reservations, _audit):
             report.disagreement = next(check(connection, organization, report), None)
             if report.disagreement is not None:
                 return report
     return report
+
+
+# Each side in the same columns: what is kept is taken off what it must come to, and a sum that is not 0 disagrees.
+_RECORDS = f"""
+    SELECT unit, charge_time - charge_time % {BUCKET_MICROS} AS bucket, labels, {{records}}
+    FROM spend_records WHERE organization_key = ? {{within}}"""
+_PRUNED = "SELECT unit, bucket, labels, {sums} FROM pruned_rollups WHERE organization_key = ? {within}"
+_KEPT = "SELECT unit, bucket, labels, {sums} FROM spend_rollups WHERE organization_key = ? {within}"
+_RECORD_SUMS = f"""
+    CASE kind WHEN 'REFUND' THEN 0 ELSE amount_micros / {MICROS_PER_UNIT} END AS recorded_units,
+    CASE kind WHEN 'REFUND' THEN 0 ELSE amount_micros % {MICROS_PER_UNIT} END AS recorded_micros,
+    CASE kind WHEN 'REFUND' THEN amount_micros / {MICROS_PER_UNIT} ELSE 0 END AS refunded_units,
+    CASE kind WHEN 'REFUND' THEN amount_micros % {MICROS_PER_UNIT} ELSE 0 END AS refunded_micros,
+    CASE kind WHEN 'REFUND' THEN 0 ELSE 1 END AS record_count"""
+_SUMS = ", ".join(statements.ROLLUP_SUMS)
+_MINUS_SUMS = ", ".join(f"-{name} AS {name}" for name in statements.ROLLUP_SUMS)
+_IS_WRONG = " OR ".join(
+    f"SUM({total}_units) * {MICROS_PER_UNIT} + SUM({total}_micros) <> 0" for total in ("recorded", "refunded")
+)
+_FIRST_WRONG_ROLLUP = (
+    "SELECT unit, bucket, labels FROM ("
+    + _RECORDS.format(records=_RECORD_SUMS, within="")
+    + " UNION ALL "
+    + _PRUNED.format(sums=_SUMS, within="")
+    + " UNION ALL "
+    + _KEPT.format(sums=_MINUS_SUMS, within="")
+    + f") AS sides GROUP BY unit, bucket, labels HAVING {_IS_WRONG} OR SUM(record_count) <> 0 "
+    "ORDER BY unit, bucket, labels LIMIT 1"
+)
+_IN_ONE = "AND unit = ? AND bucket = ? AND labels = ?"
+_KEPT_IN_ONE = f"SELECT {rollups.TOTALS} FROM spend_rollups WHERE organization_key = ? {_IN_ONE}"
+_EXPECTED_IN_ONE = (
+    f"SELECT {rollups.TOTALS} FROM ("
+    + _RECORDS.format(
+        records=_RECORD_SUMS, within="AND unit = ? AND charge_time >= ? AND charge_time < ? AND labels = ?"
+    )
+    + " UNION ALL "
+    + _PRUNED.format(sums=_SUMS, within=_IN_ONE)
+    + ") AS sides"
+)
+
+
+def _rollups(connection: Connection, organization: Row[Any], report: Verification) -> Iterator[Disagreement]:
+    fetch, key = ConnectionDriver(connection).fetch, organization.key
+    of_organization = tables.spend_rollups.c.organization_key == key
+    report.rollups += connection.execute(select(func.count()).where(of_organization)).scalar_one()
+    for unit, bucket, labels in fetch(_FIRST_WRONG_ROLLUP, key, key, key):
+        one = (key, unit, bucket, labels)
+        kept = _sums(fetch(_KEPT_IN_ONE, *one))
+        records = (key, unit, bucket, bucket + BUCKET_MICROS, labels)
+        expected = _sums(fetch(_EXPECTED_IN_ONE, *records, *one))
+        for name in ("recorded_micros", "refunded_micros", "record_count"):
+            if getattr(kept, name) != getattr(expected, name):
+                where = f"spend_rollups: {unit}, quarter of an hour from {bucket}, labels {labels}, {name}"
+                yield Disagreement(organization.id, where, str(getattr(kept, name)), str(getattr(expected, name)))
+
+
+def _sums(found: Sequence[Sequence[Any]]) -> Sums:
+    return rollups.sums_from_columns([micros or 0 for micros in found[0]])
 
 
 def _counters(connection: Connection, organization: Row[Any], report: Verification) -> Iterator[Disagreement]:

@@ -37,9 +37,7 @@ def openapi_document(version: str) -> dict[str, Any]:
     schemas = Schemas()
     paths: dict[str, Any] = face_paths()
     for rule in RULES:
-        # A stream has no form here that a caller could use; over HTTP it answers 501.
-        if not rule.streaming:
-            paths.setdefault(path_of(rule), {})[rule.http_method.lower()] = operation_of(rule, schemas)
+        paths.setdefault(path_of(rule), {})[rule.http_method.lower()] = operation_of(rule, schemas)
     components = {**schemas.components, **error_schemas(), **face_schemas()}
     return {
         "openapi": "3.1.0",

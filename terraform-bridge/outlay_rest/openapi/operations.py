@@ -12,6 +12,7 @@ from outlay_rest.openapi.comments import comments, summary_and_description
 from outlay_rest.openapi.errors import denied_schema
 from outlay_rest.openapi.schemas import Schemas, Use
 from outlay_rest.rules import Rule
+from outlay_rest.streams import EVENT_STREAM, JSON_LINES
 
 _VARIABLE: Final = re.compile(r"\{[a-z_.]+=([^}]+)\}")
 
@@ -131,9 +132,10 @@ def _body_schema(rule: Rule, schemas: Schemas) -> dict[str, Any]:
 
 def _responses(rule: Rule, schemas: Schemas) -> dict[str, Any]:
     answer = schemas.reference(rule.output, Use.ANSWER)
+    media_types = (JSON_LINES, EVENT_STREAM) if rule.streaming else ("application/json",)
     success: dict[str, Any] = {
-        "description": "OK",
-        "content": {"application/json": {"schema": answer}},
+        "description": "OK: one of these after the other, until either side ends it." if rule.streaming else "OK",
+        "content": {media_type: {"schema": answer} for media_type in media_types},
     }
     if "etag" in rule.output.fields_by_name:
         success["headers"] = {"ETag": {"description": "The field `etag`, quoted.", "schema": {"type": "string"}}}

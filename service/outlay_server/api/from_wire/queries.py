@@ -204,3 +204,13 @@ def _group_by(fields: Fields, request: pb.QuerySpendRequest) -> tuple[str, ...]:
         if key in keys[:index]:
             fields.violations.add(f"group_by[{index}]", "must not name a label again")
     return keys
+
+
+def watching(request: pb.WatchBudgetsRequest, caller: Caller) -> tuple[str, int | None]:
+    """The organization, and the sequence to go on from where there is one."""
+    fields = Fields(caller)
+    organization_id = fields.required_organization("parent", request.parent)
+    after = request.after_sequence if request.HasField("after_sequence") else None
+    fields.violations.add("after_sequence", "must be 0 or more" if after is not None and after < 0 else None)
+    fields.finish()
+    return organization_id, after
