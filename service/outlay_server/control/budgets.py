@@ -5,23 +5,23 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
-from sqlalchemy import delete as sql_delete
+from sqlalchemy import Row, func, select
 from sqlalchemy import update as sql_update
 
-from outlay_server.control.documents import Document, budget_document
+from outlay_server.control import budget_writes
+from outlay_server.control.budget_writes import Edit
+from outlay_server.control.documents import Document
 from outlay_server.control.organization_row import (
-    append_audit_event,
     ensure_etag,
     ensure_manager,
     locked_organization,
     raise_version,
 )
 from outlay_server.control.origin import Origin
-from outlay_server.domain.alert import Alert, newly_crossed
+from outlay_server.domain.allotments import changes_what_is_granted
 from outlay_server.domain.api_key import Scope
-from outlay_server.domain.audit import AuditAction, JsonValue
-from outlay_server.domain.budget import Budget, Enforcement
+from outlay_server.domain.audit import JsonValue
+from outlay_server.domain.budget import Budget
 from outlay_server.domain.errors import (
     AlreadyExists,
     LimitExceeded,
@@ -42,8 +42,7 @@ from outlay_server.domain.settings import (
     with_settings,
 )
 from outlay_server.domain.views import BudgetView
-from outlay_server.store import change_log, reads, rows, statements, tables
-from outlay_server.store.connection_driver import ConnectionDriver
+from outlay_server.store import reads, rows, tables
 from outlay_server.store.contract import ControlTransaction
 
 

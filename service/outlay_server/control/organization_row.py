@@ -1,6 +1,7 @@
 """The organization's row as every change uses it: locked first, its version raised, its audit chain carried on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, insert, update
@@ -30,6 +31,16 @@ def raise_version(tx: ControlTransaction, organization_key: int) -> None:
     tx.connection.execute(update(table).where(table.c.key == organization_key).values(version=table.c.version + 1))
 
 
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """One change as the audit tells it."""
+
+    action: AuditAction
+    resource: str
+    before: Document | None
+    after: Document | None
+
+
 def append_audit_event(
     tx: ControlTransaction,
     origin: Origin,
@@ -41,31 +52,42 @@ def append_audit_event(
     after: Document | None,
 ) -> None:
     """Write one event at the head of the organization's chain; its row must be locked."""
+    append_audit_events(tx, origin, organization_id, [EventDraft(action, resource, before, after)])
+
+
+def append_audit_events(
+    tx: ControlTransaction, origin: Origin, organization_id: str, drafts: Sequence[EventDraft]
+) -> None:
+    """Write at least one event at the head of the organization's chain, in their order; its row must be locked."""
     table = tables.organizations
     head = tx.connection.execute(
         table.select()
         .with_only_columns(table.c.key, table.c.audit_sequence, table.c.audit_hash)
         .where(table.c.id == organization_id)
     ).one()
-    event = chain(
-        head.audit_sequence,
-        head.audit_hash,
-        AuditDraft(
-            organization_id=organization_id,
-            event_id=tx.new_id(),
-            action=action.value,
-            resource=resource,
-            actor=origin.actor,
-            source=origin.source,
-            request_id=origin.correlation_id,
-            before=before,
-            after=after,
-            create_time=tx.now,
-        ),
-    )
-    tx.connection.execute(insert(tables.audit_events).values(rows.audit_event_to_values(event, head.key)))
+    sequence, digest, events = head.audit_sequence, head.audit_hash, []
+    for draft in drafts:
+        event = chain(
+            sequence,
+            digest,
+            AuditDraft(
+                organization_id=organization_id,
+                event_id=tx.new_id(),
+                action=draft.action.value,
+                resource=draft.resource,
+                actor=origin.actor,
+                source=origin.source,
+                request_id=origin.correlation_id,
+                before=draft.before,
+                after=draft.after,
+                create_time=tx.now,
+            ),
+        )
+        sequence, digest = event.sequence, event.hash
+        events.append(rows.audit_event_to_values(event, head.key))
+    tx.connection.execute(insert(tables.audit_events), events)
     tx.connection.execute(
-        update(table).where(table.c.key == head.key).values(audit_sequence=event.sequence, audit_hash=event.hash)
+        update(table).where(table.c.key == head.key).values(audit_sequence=sequence, audit_hash=digest)
     )
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy import update as sql_update
 
-from outlay_server.control import budgets
-from outlay_server.control.documents import organization_document
+from outlay_server.control import budget_writes, budgets
+from outlay_server.control.documents import Document, organization_document
 from outlay_server.control.keys_version import raise_keys_version
 from outlay_server.control.organization_row import (
     append_audit_event,
@@ -19,6 +19,7 @@ from outlay_server.control.organization_row import (
 from outlay_server.control.origin import Origin
 from outlay_server.domain.audit import GENESIS_HASH, AuditAction
 from outlay_server.domain.errors import AlreadyExists, NotFound, OpenReservations
+from outlay_server.domain.instant import Instant
 from outlay_server.domain.names import OrganizationName
 from outlay_server.domain.settings import DEFAULT_BUDGETS, OrganizationSettings, gates_at_birth
 from outlay_server.domain.views import OrganizationView
@@ -38,26 +39,47 @@ def create(
 
     The id of a deleted organization stays taken: its ledger and audit are still under it.
     """
-    name = str(OrganizationName(organization_id))
-    table = tables.organizations
-    if tx.connection.execute(select(table.c.key).where(table.c.id == organization_id)).first():
-        raise AlreadyExists(name)
-    view = OrganizationView(
-        organization_id=organization_id,
-        display_name=settings.display_name,
-        gates=gates_at_birth(settings.gates),
-        managed_by=settings.managed_by,
-        revision=tx.now,
-        create_time=tx.now,
-        update_time=tx.now,
-    )
+    ensure_id_is_free(tx.connection, organization_id)
+    view = new_organization(organization_id, replace(settings, gates=gates_at_birth(settings.gates)), tx.now)
     if validate_only:
         return view
-    tx.changed_organizations.add(organization_id)
-    key = tx.connection.execute(
+    key = write_new(tx, origin, view)
+    defaults = [
+        budget_writes.Edit(None, budgets.new_budget(organization_id, budget_id, settings, tx.now))
+        for budget_id, settings in DEFAULT_BUDGETS.items()
+    ]
+    budget_writes.write(tx, origin, key, defaults)
+    return view
+
+
+def ensure_id_is_free(connection: Connection, organization_id: str) -> None:
+    """Raise `AlreadyExists` for an organization that there is or was."""
+    table = tables.organizations
+    if connection.execute(select(table.c.key).where(table.c.id == organization_id)).first():
+        raise AlreadyExists(str(OrganizationName(organization_id)))
+
+
+def new_organization(organization_id: str, settings: OrganizationSettings, now: Instant) -> OrganizationView:
+    """An organization that has not been written yet."""
+    return OrganizationView(
+        organization_id=organization_id,
+        display_name=settings.display_name,
+        gates=settings.gates,
+        managed_by=settings.managed_by,
+        revision=now,
+        create_time=now,
+        update_time=now,
+    )
+
+
+def write_new(tx: ControlTransaction, origin: Origin, view: OrganizationView, more: Document | None = None) -> int:
+    """Insert an organization without budgets, and its audit event with `more` in it; returns its key."""
+    tx.changed_organizations.add(view.organization_id)
+    table = tables.organizations
+    key: int = tx.connection.execute(
         insert(table)
         .values(
-            id=organization_id,
+            id=view.organization_id,
             display_name=view.display_name,
             gates=rows.dump_gates(view.gates),
             managed_by=view.managed_by,
@@ -73,15 +95,13 @@ def create(
     append_audit_event(
         tx,
         origin,
-        organization_id,
+        view.organization_id,
         AuditAction.ORGANIZATION_CREATED,
-        name,
+        str(OrganizationName(view.organization_id)),
         before=None,
-        after=organization_document(view),
+        after=organization_document(view) | (more or {}),
     )
-    for budget_id, defaults in DEFAULT_BUDGETS.items():
-        budgets.write_new(tx, origin, key, budgets.new_budget(organization_id, budget_id, defaults, tx.now))
-    return view
+    return key
 
 
 def update(
@@ -113,10 +133,24 @@ def update(
     changed = replace(changed, revision=found.revision + 1, update_time=tx.now)
     if validate_only:
         return changed
+    write_change(tx, origin, row.key, found, changed)
+    raise_version(tx, row.key)
+    return changed
+
+
+def write_change(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_key: int,
+    found: OrganizationView,
+    changed: OrganizationView,
+    more: Document | None = None,
+) -> None:
+    """Write changed settings, and their audit event with `more` in what is after. Raise the version too."""
     table = tables.organizations
     tx.connection.execute(
         sql_update(table)
-        .where(table.c.key == row.key)
+        .where(table.c.key == organization_key)
         .values(
             display_name=changed.display_name,
             gates=rows.dump_gates(changed.gates),
@@ -128,14 +162,12 @@ def update(
     append_audit_event(
         tx,
         origin,
-        organization_id,
+        found.organization_id,
         AuditAction.ORGANIZATION_UPDATED,
-        str(OrganizationName(organization_id)),
+        str(OrganizationName(found.organization_id)),
         before=organization_document(found),
-        after=organization_document(changed),
+        after=organization_document(changed) | (more or {}),
     )
-    raise_version(tx, row.key)
-    return changed
 
 
 def delete(

@@ -136,9 +136,28 @@ def _counters(
     windows = {budget.key: cycle_containing(now, budget.cycle) for budget in budgets}
     keys = [(organization_key, budget.key, windows[budget.key].start) for budget in budgets]
     found = {row[1]: rows.counter_from_row(row) for row in driver.fetch_by_key(statements.COUNTERS_BY_CYCLE, keys)}
-    missing = [(budget, windows[budget.key]) for budget in budgets if budget.key not in found]
-    summed = batch.summed_counters(driver, organization_key, missing)
-    return found | {counter.budget_key: counter for counter in summed}
+    # Budgets of one unit and cycle are sums of the same rows.
+    once = _ReadOnce(driver)
+    for budget in budgets:
+        if budget.key not in found:
+            found[budget.key] = batch.summed_counter(once, organization_key, budget, windows[budget.key])
+    return found
+
+
+class _ReadOnce:
+    """A driver that runs each query once and remembers its rows."""
+
+    def __init__(self, driver: ConnectionDriver) -> None:
+        self._driver = driver
+        self._found: dict[tuple[object, ...], list[Sequence[Any]]] = {}
+        self.fetch_by_key = driver.fetch_by_key
+        self.write = driver.write
+
+    def fetch(self, sql: str, *parameters: object) -> list[Sequence[Any]]:
+        question = (sql, *parameters)
+        if question not in self._found:
+            self._found[question] = self._driver.fetch(sql, *parameters)
+        return self._found[question]
 
 
 def _discount(budget: Budget, counter: BudgetCounter, expired: Sequence[Reservation]) -> None:
