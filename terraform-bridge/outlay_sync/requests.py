@@ -1,0 +1,101 @@
+"""What the files ask for, as requests to the service: one for each organization, which is applied whole or not at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from outlay.v1 import budget_pb2
+from outlay.v1.caps_pb2 import ApplyCapsRequest, DesiredBudget
+from outlay.v1.organization_pb2 import Gate as GateMessage
+from outlay_sync.desired import Budget, Gate, Organization, Setting, Value
+
+_PERIODS: Final[Mapping[Value, "budget_pb2.Period.ValueType"]] = {
+    name.removeprefix("PERIOD_"): number for name, number in budget_pb2.Period.items()
+}
+_ENFORCEMENTS: Final[Mapping[Value, "budget_pb2.Enforcement.ValueType"]] = {
+    name.removeprefix("ENFORCEMENT_"): number for name, number in budget_pb2.Enforcement.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an apply may do beside changing what this source keeps."""
+
+    adopt: bool = False
+    """Take over what exists and nobody keeps."""
+    override_manager: bool = False
+    """Take over what others keep."""
+    prune: bool = False
+    """Delete what this source keeps and the files no longer name."""
+    max_delete_count: int = 10
+    allow_cap_below_spend: bool = False
+    allow_removing_hard_cap: bool = False
+    allow_deleting_in_use: bool = False
+
+
+def apply_request(organization: Organization, manager: str, options: Options) -> ApplyCapsRequest:
+    """The request that plans and applies one organization; which of both is the caller's to set."""
+    request = ApplyCapsRequest(
+        organization=organization.name,
+        budgets=[desired_budget(budget) for budget in organization.budgets],
+        manager=manager,
+        allow_missing=organization.is_declared,
+        adopt=options.adopt,
+        override_manager=options.override_manager,
+        prune=options.prune,
+        max_delete_count=options.max_delete_count,
+        allow_cap_below_spend=options.allow_cap_below_spend,
+        allow_removing_hard_cap=options.allow_removing_hard_cap,
+        allow_deleting_in_use=options.allow_deleting_in_use,
+    )
+    settings = request.organization_settings
+    if organization.display_name is not None:
+        settings.organization.display_name = _text(organization.display_name)
+        settings.update_mask.paths.append("display_name")
+    if organization.gates is not None:
+        settings.organization.gates.extend(map(_gate, organization.gates))
+        settings.update_mask.paths.append("gates")
+    return request
+
+
+def desired_budget(budget: Budget) -> DesiredBudget:
+    """A budget with the mask of what is managed of it."""
+    message = budget_pb2.Budget(name=budget.name, unit=budget.unit)
+    for path, setting in budget.settings.items():
+        if setting.value is not None:
+            _set(message, path, setting.value)
+    desired = DesiredBudget(budget=message)
+    desired.update_mask.paths.extend(budget.settings)
+    if not budget.settings:
+        # An absent mask would mean what is present in the message; the unit is compared in any case.
+        desired.update_mask.paths.append("unit")
+    return desired
+
+
+def _set(message: budget_pb2.Budget, path: str, value: Value) -> None:
+    match path:
+        case "cycle.period":
+            message.cycle.period = _PERIODS[value]
+        case "cycle.anchor":
+            message.cycle.anchor = str(value)
+        case "cycle.time_zone":
+            message.cycle.time_zone = str(value)
+        case "enforcement":
+            message.enforcement = _ENFORCEMENTS[value]
+        case "alert_thresholds":
+            assert isinstance(value, tuple)
+            message.alert_thresholds.SetInParent()
+            message.alert_thresholds.percents.extend(int(percent) for percent in value)
+        case "selector":
+            assert isinstance(value, Mapping)
+            message.selector.update(value)
+        case _:
+            setattr(message, path, value)
+
+
+def _gate(gate: Gate) -> GateMessage:
+    return GateMessage(gate_id=gate.gate_id, label=gate.label, pattern=gate.pattern, enabled=gate.enabled)
+
+
+def _text(setting: Setting) -> str:
+    return "" if setting.value is None else str(setting.value)
