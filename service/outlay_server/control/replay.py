@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from outlay_server.domain import json_text
 from outlay_server.domain.books import StoredRequest
 from outlay_server.domain.errors import RequestIdReused
 from outlay_server.domain.replay import first_difference
@@ -28,10 +29,11 @@ def find(
     if not found:
         return None
     stored = rows.request_from_row(found[0])
-    difference = first_difference(stored, method, content)
+    difference = first_difference(stored, method, json_text.dump(content))
     if difference is not None:
         raise RequestIdReused(difference, request_id)
-    return dict(stored.answer)
+    answer: dict[str, Any] = json_text.load(stored.answer)
+    return answer
 
 
 def remember(
@@ -45,7 +47,7 @@ def remember(
     """Keep the answer for `find`. Call it after the effect, in its transaction."""
     key = _organization_key(tx, organization_id)
     assert key is not None, "what had an effect has an organization"
-    request = StoredRequest(key, request_id, method, content, answer, tx.now)
+    request = StoredRequest(key, request_id, method, json_text.dump(content), json_text.dump(answer), tx.now)
     names = [column.name for column in tables.requests.columns]
     values = dict(zip(names, rows.request_to_row(request), strict=True))
     tx.connection.execute(insert(tables.requests).values(values))

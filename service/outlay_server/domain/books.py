@@ -4,9 +4,8 @@ Entities in here are changed in place by `posting`; everything that has to be wr
 fails to write the changes throws the books away, so nothing is ever decided from memory that is not on disk.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from outlay_server.domain import event
 from outlay_server.domain.alert import Alert, newly_crossed
@@ -29,7 +28,7 @@ COUNTERS_REMEMBERED_MAX = 20_000
 """Counters of one organization that are kept between batches; above that all are read again when they are needed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Moment:
     """An instant at which every budget that matches has to have its counter at hand."""
 
@@ -113,17 +112,29 @@ class OrganizationState:
             self._latest[counter.budget_key] = counter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredRequest:
-    """A request that took effect under a request_id: what it asked, field by field, and what it was answered."""
+    """A request that took effect under a request_id: what it asked, field by field, and what it was answered.
+
+    Both are the JSON text that the store keeps. Only a request that comes again has it read.
+    """
 
     organization_key: int
     request_id: str
     method: str
-    content: Mapping[str, Any]
-    """JSON-able, by the names that the wire uses."""
-    answer: Mapping[str, Any]
+    content: str
+    """A JSON object, by the names that the wire uses."""
+    answer: str
+    """A JSON object."""
     create_time: Instant
+
+
+@dataclass(slots=True)
+class Standing:
+    """What one set of labels meets in this batch: every matching budget where it stands now, and the closed gate."""
+
+    positions: tuple[Position, ...]
+    closed_gate: Gate | None
 
 
 @dataclass(slots=True)
@@ -174,6 +185,7 @@ class Books:
     expiries_wanted: dict[tuple[int, str], tuple[Budget, Window]] = field(default_factory=dict)
     """By organization key and budget id: the budgets that denied for what reservations hold."""
     _limits: dict[int, Limits] = field(default_factory=dict)
+    _standings: dict[tuple[int, str, CanonicalLabels], Standing] = field(default_factory=dict)
 
     def organization(self, organization_id: str) -> OrganizationState:
         """The organization's state; `NotFound` when there is none."""
@@ -187,6 +199,15 @@ class Books:
         found = self._limits.get(budget.key)
         if found is None:
             found = self._limits[budget.key] = budget.limits_at(self.now)
+        return found
+
+    def standing(self, state: OrganizationState, unit: str, labels: CanonicalLabels) -> Standing:
+        """What the labels meet now. Found once a batch: its checks bring few sets of labels, and counters are shared."""
+        key = (state.key, unit, labels)
+        found = self._standings.get(key)
+        if found is None:
+            gate = state.matching(unit, labels).closed_gate
+            found = self._standings[key] = Standing(self.positions(state, unit, labels, self.now), gate)
         return found
 
     def positions(
@@ -220,7 +241,7 @@ class Books:
             self.note_counter(state, counter)
             if spent > 0:
                 self._note_alerts(state, position)
-                limit = position.limits.limit_micros
+                limit = position.limit_micros
                 if limit is not None and counter.spent_micros - spent <= limit < counter.spent_micros:
                     self.changes.events.append(
                         event.spend_overrun(self.new_id(), position.budget, counter, position.limits, self.now)

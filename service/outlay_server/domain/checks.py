@@ -24,38 +24,36 @@ from outlay_server.domain.reservation import Reservation, ReservationState
 _LIMIT_REASONS = (DenialReason.HARD_CAP_REACHED, DenialReason.ALLOTMENT_EXHAUSTED)
 """Denials by what is spent, whoever waits."""
 
+# Members at hand: to ask an enum for one costs more than to compare it.
+_CHECK_ONLY, _RECORD, _OPEN = CheckMode.CHECK_ONLY, CheckMode.RECORD, ReservationState.OPEN
+
 
 def check(books: Books, state: OrganizationState, command: CheckSpend) -> CheckOutcome:
     """Decide, and hold or record what is admitted. A denial leaves nothing but a count of it.
 
     Raises `LimitExceeded` where a budget holds as many reservations as it can.
     """
-    positions = books.positions(state, command.unit, command.labels, books.now)
-    gate = state.matching(command.unit, command.labels).closed_gate
-    decision = decide(command.amount_micros, command.min_amount_micros, gate, positions)
-    asked = decision.granted_micros if decision.allowed else command.amount_micros
-    told = verdicts(asked, positions) if command.full_view or not decision.allowed else ()
-    if command.mode is CheckMode.CHECK_ONLY:
+    standing = books.standing(state, command.unit, command.labels)
+    positions = standing.positions
+    decision = decide(command.amount_micros, command.min_amount_micros, standing.closed_gate, positions)
+    allowed = decision.reason is None
+    asked = decision.granted_micros if allowed else command.amount_micros
+    told = verdicts(asked, positions) if command.full_view or not allowed else ()
+    if command.mode is _CHECK_ONLY:
         return _answer(books, state, command.amount_micros, decision, positions, told)
-    if not decision.allowed:
+    if not allowed:
         _count_denial(books, state, decision)
         return _answer(books, state, command.amount_micros, decision, positions, told)
-    granted = decision.granted_micros
-    books.ensure_countable(positions, granted)
-    if command.mode is CheckMode.RECORD:
-        record_id = None
-        if granted > 0:
-            record = new_record(books, state, command, command.unit, granted, command.labels, books.now)
-            books.changes.new_records.append(record)
-            books.move(state, positions, spent=granted)
-            record_id = record.record_id
+    books.ensure_countable(positions, decision.granted_micros)
+    if command.mode is _RECORD:
+        record_id = _record(books, state, command, decision.granted_micros, positions)
         _count_shadow_denials(books, state, decision)
-        return _answer(books, state, command.amount_micros, decision, positions, told, record_id=record_id)
+        return _admitted(decision, positions, told, record_id=record_id)
     _ensure_room_for_reservation(positions)
-    reservation = _reserve(books, state, command, granted)
-    books.move(state, positions, reserved=granted, opened=1)
+    reservation = _reserve(books, state, command, decision.granted_micros)
+    books.move(state, positions, reserved=decision.granted_micros, opened=1)
     _count_shadow_denials(books, state, decision)
-    return _answer(books, state, command.amount_micros, decision, positions, told, reservation=reservation)
+    return _admitted(decision, positions, told, reservation=reservation)
 
 
 def extend(books: Books, state: OrganizationState, command: ExtendReservation) -> ExtendOutcome:
@@ -85,8 +83,23 @@ def extend(books: Books, state: OrganizationState, command: ExtendReservation) -
     note_reservation(books, state, reservation)
     books.move(state, positions, reserved=more)
     _count_shadow_denials(books, state, decision)
-    answer = _answer(books, state, more, decision, positions, (), reservation=reservation)
-    return ExtendOutcome(answer, replace(reservation))
+    return ExtendOutcome(_admitted(decision, positions, (), reservation=reservation), replace(reservation))
+
+
+def _record(
+    books: Books,
+    state: OrganizationState,
+    command: CheckSpend,
+    granted_micros: int,
+    positions: tuple[Position, ...],
+) -> str | None:
+    """Write what is admitted as spent and return the record's id; None for nothing, which is no entry."""
+    if granted_micros == 0:
+        return None
+    record = new_record(books, state, command, command.unit, granted_micros, command.labels, books.now)
+    books.changes.new_records.append(record)
+    books.move(state, positions, spent=granted_micros)
+    return record.record_id
 
 
 def _reserve(books: Books, state: OrganizationState, command: CheckSpend, granted_micros: int) -> Reservation:
@@ -98,7 +111,7 @@ def _reserve(books: Books, state: OrganizationState, command: CheckSpend, grante
         granted_micros=granted_micros,
         held_micros=granted_micros,
         recorded_micros=0,
-        state=ReservationState.OPEN,
+        state=_OPEN,
         expiry_action=command.expiry_action,
         create_time=books.now,
         expire_time=Instant(books.now + command.reservation_ttl_micros),
@@ -133,10 +146,7 @@ def _count_shadow_denials(books: Books, state: OrganizationState, decision: Deci
             books.note_cap_reached(position, reason.value)
 
 
-def _answer(
-    books: Books,
-    state: OrganizationState,
-    amount_micros: int,
+def _admitted(
     decision: Decision,
     positions: tuple[Position, ...],
     told: tuple[Verdict, ...],
@@ -144,38 +154,59 @@ def _answer(
     reservation: Reservation | None = None,
     record_id: str | None = None,
 ) -> CheckOutcome:
-    """Put a decision into the caller's words. Warnings tell of the budgets as they stand afterwards."""
+    """Tell of an admission. Warnings tell of the budgets as they stand afterwards."""
+    binding = decision.binding
+    return CheckOutcome(
+        allowed=True,
+        granted_micros=decision.granted_micros,
+        affordable_micros=decision.affordable_micros,
+        binding_budget_id=None if binding is None else binding.budget.budget_id,
+        verdicts=told,
+        warnings=_warnings(decision, positions),
+        reservation_id=None if reservation is None else reservation.reservation_id,
+        expire_time=None if reservation is None else reservation.expire_time,
+        record_id=record_id,
+    )
+
+
+def _answer(
+    books: Books,
+    state: OrganizationState,
+    amount_micros: int,
+    decision: Decision,
+    positions: tuple[Position, ...],
+    told: tuple[Verdict, ...],
+) -> CheckOutcome:
+    """Put a decision that has no effect into the caller's words."""
+    if decision.reason is None:
+        return _admitted(decision, positions, told)
     binding = decision.binding
     if decision.reason is DenialReason.HELD_BY_RESERVATIONS and binding is not None:
         books.expiries_wanted[(state.key, binding.budget.budget_id)] = (binding.budget, binding.counter.window)
     affordable = decision.affordable_micros
-    short = 0 if decision.allowed else amount_micros - min(affordable or 0, amount_micros)
     return CheckOutcome(
-        allowed=decision.allowed,
-        reason=decision.reason,
-        granted_micros=decision.granted_micros,
-        reservation_id=reservation.reservation_id if reservation else None,
-        record_id=record_id,
-        expire_time=reservation.expire_time if reservation else None,
-        binding_budget_id=binding.budget.budget_id if binding else None,
-        shortfall_micros=short,
+        allowed=False,
+        granted_micros=0,
         affordable_micros=affordable,
-        retryable=decision.reason is DenialReason.HELD_BY_RESERVATIONS,
-        retry_time=None if decision.allowed else retry_time(decision, books.now, None),
-        gate_id=decision.gate.gate_id if decision.gate else None,
+        binding_budget_id=binding.budget.budget_id if binding else None,
         verdicts=told,
         warnings=_warnings(decision, positions),
+        reason=decision.reason,
+        shortfall_micros=amount_micros - min(affordable or 0, amount_micros),
+        retryable=decision.reason is DenialReason.HELD_BY_RESERVATIONS,
+        retry_time=retry_time(decision, books.now, None),
+        gate_id=decision.gate.gate_id if decision.gate else None,
     )
 
 
 def _warnings(decision: Decision, positions: tuple[Position, ...]) -> tuple[CheckWarning, ...]:
-    found = [
-        CheckWarning(WarningType.SHADOW_DENIAL, position.budget.budget_id, reason)
-        for position, reason in decision.shadow
-    ]
-    if decision.allowed:
-        for position in positions:
-            soft, counter = position.budget.budget_micros, position.counter
-            if soft is not None and counter.spent_micros + counter.reserved_micros > soft:
-                found.append(CheckWarning(WarningType.SOFT_BUDGET_PASSED, position.budget.budget_id, None))
-    return tuple(found)
+    found: tuple[CheckWarning, ...] = ()
+    for position, reason in decision.shadow:
+        found = (*found, CheckWarning(WarningType.SHADOW_DENIAL, position.budget.budget_id, reason))
+    if decision.reason is not None:
+        return found
+    for position in positions:
+        soft, counter = position.budget.budget_micros, position.counter
+        if soft is not None and counter.spent_micros + counter.reserved_micros > soft:
+            found = (*found, CheckWarning(WarningType.SOFT_BUDGET_PASSED, position.budget.budget_id, None))
+    return found

@@ -5,7 +5,7 @@ Pure: it sees amounts and limits, and answers. What is held and written for an a
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from outlay_server.domain.budget import Budget, BudgetCounter, Enforcement, Limits
 from outlay_server.domain.gate import Gate
@@ -30,16 +30,25 @@ _BUDGET_REASONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+# Members at hand: to ask an enum for one costs more than to compare it.
+_FREEZE, _SHADOW, _FROZEN = Enforcement.FREEZE, Enforcement.SHADOW, DenialReason.FROZEN
+
+
+@dataclass(slots=True)
 class Position:
     """One matching budget where it stands: its settings, its counter in the cycle in question, its limits now."""
 
     budget: Budget
     counter: BudgetCounter
     limits: Limits
+    limit_micros: int | None = field(init=False)
+    """The smaller of the limits; worked out once a batch and not once a check."""
+
+    def __post_init__(self) -> None:
+        self.limit_micros = self.limits.limit_micros
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What one budget says of an amount, with the figures it said it from."""
 
@@ -53,7 +62,7 @@ class Verdict:
     cycle_end: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """The answer to one check, before anything is held for it."""
 
@@ -80,18 +89,26 @@ def refusal(position: Position, amount_micros: int) -> DenialReason | None:
     By subtraction, so that no sum can leave the range of the store's integers. An amount of 0 asks whether any spend
     is possible at all, so it is refused once spend has reached the limit.
     """
-    if position.budget.enforcement is Enforcement.FREEZE:
-        return DenialReason.FROZEN
-    spent = position.counter.spent_micros
+    if position.budget.enforcement is _FREEZE:
+        return _FROZEN
+    counter, limit = position.counter, position.limit_micros
+    spent = counter.spent_micros
+    if limit is None or 0 < amount_micros <= limit - spent - counter.reserved_micros:
+        return None  # What fits the smaller limit beside all that is held fits every one: nearly all checks.
     cap, allotment = position.limits.hard_cap_micros, position.limits.allotment_micros
     if cap is not None and (amount_micros > cap - spent or (amount_micros == 0 and spent >= cap)):
         return DenialReason.HARD_CAP_REACHED
     if allotment is not None and (amount_micros > allotment - spent or (amount_micros == 0 and spent >= allotment)):
         return DenialReason.ALLOTMENT_EXHAUSTED
-    limit = position.limits.limit_micros
-    if limit is not None and amount_micros > limit - spent - position.counter.reserved_micros:
+    if amount_micros > limit - spent - counter.reserved_micros:
         return DenialReason.HELD_BY_RESERVATIONS
     return None
+
+
+def _available_micros(position: Position) -> int | None:
+    """What a check could still get; None without a limit."""
+    limit, counter = position.limit_micros, position.counter
+    return None if limit is None else max(0, limit - counter.spent_micros - counter.reserved_micros)
 
 
 def decide(
@@ -110,11 +127,11 @@ def decide(
     room: int | None = None
     for position in positions:
         reason = refusal(position, amount_micros)
-        if position.budget.enforcement is Enforcement.SHADOW:
+        if position.budget.enforcement is _SHADOW:
             if reason is not None:
                 shadow = (*shadow, (position, reason))
             continue
-        available = 0 if reason is DenialReason.FROZEN else position.counter.available_micros(position.limits)
+        available = 0 if reason is _FROZEN else _available_micros(position)
         if available is not None and (room is None or available < room):
             tightest, room = position, available
         if reason is not None:
@@ -153,7 +170,7 @@ def verdicts(amount_micros: int, positions: Sequence[Position]) -> tuple[Verdict
             budget_id=position.budget.budget_id,
             enforcement=position.budget.enforcement,
             reason=refusal(position, amount_micros),
-            limit_micros=position.limits.limit_micros,
+            limit_micros=position.limit_micros,
             spent_micros=position.counter.spent_micros,
             reserved_micros=position.counter.reserved_micros,
             cycle_end=position.counter.window.end,

@@ -29,6 +29,8 @@ from outlay_server.domain.records import record_spend, refund
 from outlay_server.domain.replay import remember, replayed
 from outlay_server.domain.reservation import ReservationState
 
+_CHECK_ONLY = CheckMode.CHECK_ONLY  # At hand: to ask an enum for a member costs more than to compare it.
+
 
 def post(books: Books, command: Command) -> Outcome:
     """Apply one command and return its answer, or the first answer again where its request_id has taken effect.
@@ -92,7 +94,7 @@ def _took_effect(command: Command, outcome: Outcome) -> bool:
     """Whether the answer tells of an effect: what was denied, or only asked, is decided afresh each time."""
     match outcome:
         case CheckOutcome():
-            return outcome.allowed and isinstance(command, CheckSpend) and command.mode is not CheckMode.CHECK_ONLY
+            return outcome.allowed and isinstance(command, CheckSpend) and command.mode is not _CHECK_ONLY
         case ExtendOutcome():
             return outcome.check.allowed
         case _:

@@ -1,11 +1,10 @@
 """Rows to domain values and back. Column order is the table's."""
 
-import json
 from collections.abc import Sequence
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
+from outlay_server.domain import json_text
 from outlay_server.domain.alert import Alert
 from outlay_server.domain.audit import AuditDraft, AuditEvent
 from outlay_server.domain.books import StoredRequest
@@ -15,33 +14,18 @@ from outlay_server.domain.event import Event
 from outlay_server.domain.gate import Gate
 from outlay_server.domain.instant import Instant
 from outlay_server.domain.reservation import ExpiryAction, Reservation, ReservationState
-from outlay_server.domain.selector import CanonicalLabels, selector_of
+from outlay_server.domain.selector import selector_of
 from outlay_server.domain.spend import RecordKind, SpendRecord
 
 Row = Sequence[Any]
 
-LABEL_SETS_REMEMBERED = 4_096
-"""Distinct sets of labels whose JSON is kept at hand."""
-
-
-dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""Compact JSON; the spelling that every JSON column uses."""
-
-
-@lru_cache(LABEL_SETS_REMEMBERED)
-def dump_labels(labels: CanonicalLabels) -> str:
-    """Labels as a JSON list of pairs; callers send the same few sets again and again."""
-    return dump(labels)
-
-
-@lru_cache(LABEL_SETS_REMEMBERED)
-def load_labels(text: str) -> CanonicalLabels:
-    """The inverse of `dump_labels`."""
-    return tuple((key, value) for key, value in json.loads(text)) if text != "[]" else ()
+# The spelling that every JSON column uses.
+dump, load = json_text.dump, json_text.load
+dump_labels, load_labels = json_text.dump_labels, json_text.load_labels
 
 
 def load_gates(text: str) -> tuple[Gate, ...]:
-    return tuple(Gate(*fields) for fields in json.loads(text))
+    return tuple(Gate(*fields) for fields in load(text))
 
 
 def dump_gates(gates: Sequence[Gate]) -> str:
@@ -62,13 +46,13 @@ def budget_from_row(row: Any, organization_id: str) -> Budget:
         budget_id=row.id,
         unit=row.unit,
         display_name=row.display_name,
-        selector=selector_of(json.loads(row.selector)),
+        selector=selector_of(load(row.selector)),
         cycle=Cycle(Period(row.cycle_period), date.fromisoformat(row.cycle_anchor), row.cycle_time_zone),
         budget_micros=row.budget_micros,
         hard_cap_micros=row.hard_cap_micros,
         hard_cap_enabled=bool(row.hard_cap_enabled),
         allotment_micros=row.allotment_micros,
-        alert_thresholds=None if thresholds is None else tuple(json.loads(thresholds)),
+        alert_thresholds=None if thresholds is None else tuple(load(thresholds)),
         alerts_enabled=bool(row.alerts_enabled),
         enforcement=Enforcement(row.enforcement),
         cap_override=override,
@@ -171,7 +155,7 @@ def counter_of_change(change: Any) -> BudgetCounter:
 def load_alerts_sent(text: str) -> tuple[tuple[AlertBasis, int], ...]:
     if text == "[]":
         return ()
-    return tuple((AlertBasis(basis), percent) for basis, percent in json.loads(text))
+    return tuple((AlertBasis(basis), percent) for basis, percent in load(text))
 
 
 def dump_alerts_sent(alerts_sent: Sequence[tuple[AlertBasis, int]]) -> str:
@@ -209,8 +193,8 @@ def reservation_to_row(reservation: Reservation) -> Row:
         reservation.granted_micros,
         reservation.held_micros,
         reservation.recorded_micros,
-        reservation.state.value,
-        reservation.expiry_action.value,
+        reservation.state._value_,
+        reservation.expiry_action._value_,
         reservation.create_time,
         reservation.expire_time,
         reservation.close_time,
@@ -246,7 +230,7 @@ def record_to_row(record: SpendRecord) -> Row:
     return (
         record.organization_key,
         record.record_id,
-        record.kind.value,
+        record.kind._value_,
         record.unit,
         record.amount_micros,
         dump_labels(record.labels),
@@ -264,7 +248,7 @@ def record_to_row(record: SpendRecord) -> Row:
 
 def request_from_row(row: Row) -> StoredRequest:
     key, request_id, method, content, answer, created = row
-    return StoredRequest(key, request_id, method, json.loads(content), json.loads(answer), Instant(created))
+    return StoredRequest(key, request_id, method, content, answer, Instant(created))
 
 
 def request_to_row(request: StoredRequest) -> Row:
@@ -272,8 +256,8 @@ def request_to_row(request: StoredRequest) -> Row:
         request.organization_key,
         request.request_id,
         request.method,
-        dump(request.content),
-        dump(request.answer),
+        request.content,
+        request.answer,
         request.create_time,
     )
 
@@ -317,7 +301,7 @@ def event_to_row(event: Event, organization_key: int) -> Row:
 
 def load_scopes(text: str) -> tuple[str, ...]:
     """The scopes of a key."""
-    return tuple(json.loads(text))
+    return tuple(load(text))
 
 
 def audit_event_to_values(event: AuditEvent, organization_key: int) -> dict[str, Any]:
@@ -351,8 +335,8 @@ def audit_event_from_row(row: Any, organization_id: str) -> AuditEvent:
             actor=row.actor,
             source=row.source,
             request_id=row.request_id,
-            before=None if row.before is None else json.loads(row.before),
-            after=None if row.after is None else json.loads(row.after),
+            before=None if row.before is None else load(row.before),
+            after=None if row.after is None else load(row.after),
             create_time=Instant(row.create_time),
         ),
         sequence=row.sequence,
