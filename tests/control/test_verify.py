@@ -38,20 +38,40 @@ TAMPERINGS: dict[str, tuple[str | list[str], str]] = {
     "alert of another threshold": ("UPDATE alerts SET threshold_percent = 51", "alerts_sent"),
     "record edited": (
         "UPDATE spend_records SET amount_micros = amount_micros + 1 WHERE kind = 'SPEND'",
-        "spent_micros",
+        "recorded_micros",
     ),
-    "record deleted": ("DELETE FROM spend_records WHERE kind = 'SPEND'", ""),
-    "record of other labels": ('UPDATE spend_records SET labels = \'[["team","b"]]\'', "spent_micros"),
-    "record in another cycle": ("UPDATE spend_records SET charge_time = 0", "spent_micros"),
-    "record in another unit": ("UPDATE spend_records SET unit = 'EUR'", "spent_micros"),
+    "record deleted": ("DELETE FROM spend_records WHERE kind = 'SPEND'", "recorded_micros"),
+    "record of other labels": ('UPDATE spend_records SET labels = \'[["team","b"]]\'', "recorded_micros"),
+    "record in another cycle": ("UPDATE spend_records SET charge_time = 0", "recorded_micros"),
+    "record in another unit": ("UPDATE spend_records SET unit = 'EUR'", "recorded_micros"),
     "record of another organization": (
         "UPDATE spend_records SET organization_key = (SELECT \"key\" FROM organizations WHERE id = 'globex')",
+        "recorded_micros",
+    ),
+    "refund edited": ("UPDATE spend_records SET amount_micros = 2 WHERE kind = 'REFUND'", "refunded_micros"),
+    "refund deleted": ("DELETE FROM spend_records WHERE kind = 'REFUND'", "refunded_micros"),
+    "rollup edited": ("UPDATE spend_rollups SET recorded_micros = recorded_micros + 1", "recorded_micros"),
+    "rollup edited by whole units": ("UPDATE spend_rollups SET refunded_units = 1", "refunded_micros"),
+    "rollup counts another record": ("UPDATE spend_rollups SET record_count = 0", "record_count"),
+    "rollup deleted": ("DELETE FROM spend_rollups", "recorded_micros"),
+    "rollup of other labels": ("UPDATE spend_rollups SET labels = '[]'", "recorded_micros"),
+    "rollup and its records edited alike": (
+        [
+            "UPDATE spend_records SET amount_micros = amount_micros + 1 WHERE kind = 'REFUND'",
+            "UPDATE spend_rollups SET refunded_micros = refunded_micros + 1",
+        ],
         "spent_micros",
     ),
-    "refund edited": ("UPDATE spend_records SET amount_micros = 2 WHERE kind = 'REFUND'", "spent_micros"),
-    "refund deleted": ("DELETE FROM spend_records WHERE kind = 'REFUND'", "spent_micros"),
+    "record claimed to be pruned": (
+        "INSERT INTO pruned_rollups SELECT * FROM spend_rollups",
+        "recorded_micros",
+    ),
     "refunded beyond the record": (
-        ["UPDATE spend_records SET amount_micros = 1000 WHERE kind = 'REFUND'", "DELETE FROM counters"],
+        [
+            "UPDATE spend_records SET amount_micros = 1000 WHERE kind = 'REFUND'",
+            "UPDATE spend_rollups SET refunded_micros = 1000",
+            "DELETE FROM counters",
+        ],
         "refunds of it",
     ),
     "refund of nothing": (

@@ -1,0 +1,87 @@
+"""The rollups' rows: what a batch adds to them, and what is read back.
+
+`spend_rollups` holds the sums of every record that there ever was, `pruned_rollups` those of the records that retention
+has deleted since, in the same shape. The first less the second is what `spend_records` must add up to.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from outlay_server.domain.amounts import MICROS_PER_UNIT
+from outlay_server.domain.cycle import Window
+from outlay_server.domain.rollups import RollupKey, Sums, bucket_of, next_edge, rolled_up
+from outlay_server.domain.spend import SpendRecord
+from outlay_server.store import rows, statements
+
+Fetch = Callable[..., list[Sequence[Any]]]
+"""`batch.Driver.fetch`: a query, and what its `?` stand for."""
+
+_DIGEST_BYTES: Final = 16
+_DIGESTS_REMEMBERED: Final = 4_096
+
+TOTALS: Final = (
+    "SUM(recorded_units), SUM(recorded_micros), SUM(refunded_units), SUM(refunded_micros), SUM(record_count)"
+)
+"""The columns that `sums_from_columns` reads, of many rollups."""
+
+_BY_LABELS: Final = (
+    f"SELECT labels, {TOTALS} FROM spend_rollups "
+    "WHERE organization_key = ? AND unit = ? AND bucket >= ? AND bucket < ? GROUP BY labels"
+)
+_UNITS_AFTER: Final = "SELECT MIN(unit) FROM spend_rollups WHERE organization_key = ? AND unit > ?"
+
+
+@lru_cache(_DIGESTS_REMEMBERED)
+def labels_digest(text: str) -> bytes:
+    """What stands for labels in the key: their text can be longer than an index of PostgreSQL takes."""
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def rows_of(records: Iterable[SpendRecord]) -> list[rows.Row]:
+    """What the records add, a row for each bucket and set of labels."""
+    return [to_row(key, sums) for key, sums in rolled_up(records).items()]
+
+
+def to_row(key: RollupKey, sums: Sums) -> rows.Row:
+    """A row of `spend_rollups` or `pruned_rollups`.
+
+    An amount is kept as whole units and the micros left over, each added up by itself: a column of micros alone would
+    be full after nine thousand amounts of the largest size, and the batch that fills it would fail for all in it.
+    """
+    organization_key, unit, bucket, labels = key
+    text = rows.dump_labels(labels)
+    recorded, refunded = divmod(sums.recorded_micros, MICROS_PER_UNIT), divmod(sums.refunded_micros, MICROS_PER_UNIT)
+    return organization_key, unit, bucket, labels_digest(text), text, *recorded, *refunded, sums.record_count
+
+
+def sums_from_columns(columns: Sequence[Any]) -> Sums:
+    """The inverse, from the columns that come after `labels`, or from `TOTALS`. PostgreSQL sums into decimals."""
+    recorded_units, recorded, refunded_units, refunded, count = map(int, columns)
+    return Sums(recorded_units * MICROS_PER_UNIT + recorded, refunded_units * MICROS_PER_UNIT + refunded, count)
+
+
+def spent_by_labels(fetch: Fetch, organization_key: int, unit: str, window: Window) -> Iterator[tuple[str, int]]:
+    """(labels as JSON, spent micros) of what is charged within the window; labels may come more than once.
+
+    The edges of a window that lie inside a bucket, which those of no zone have done since 1980, are summed from the
+    records of that bucket.
+    """
+    inner_start, inner_end = next_edge(window.start), bucket_of(window.end)
+    if inner_start > inner_end:
+        inner_start = inner_end = window.end
+    for text, *columns in fetch(_BY_LABELS, organization_key, unit, inner_start, inner_end):
+        yield text, sums_from_columns(columns).spent_micros
+    for start, end in ((window.start, inner_start), (inner_end, window.end)):
+        if start < end:
+            for text, spent in fetch(statements.SPENT_BY_LABELS, organization_key, unit, start, end):
+                yield text, int(spent)
+
+
+def units_of(fetch: Fetch, organization_key: int) -> list[str]:
+    """The units in which anything was ever recorded, ascending: one look into the key for each."""
+    found: list[str] = []
+    while (unit := fetch(_UNITS_AFTER, organization_key, found[-1] if found else "")[0][0]) is not None:
+        found.append(unit)
+    return found
