@@ -23,6 +23,7 @@ EVERY_ERROR: tuple[OutlayError, ...] = (
     errors.ApplyRefused([errors.Refusal("NOT_ADOPTED", HOSTILE, "nobody keeps it")]),
     errors.RequestIdReused("amount_micros", HOSTILE),
     errors.ReservationClosed(HOSTILE, "RELEASED"),
+    errors.EndpointDisabled(HOSTILE),
     errors.LimitExceeded("budgets an organization", 1_000),
     errors.OpenReservations(3),
     errors.Overloaded(2),

@@ -10,9 +10,11 @@ from sqlalchemy import update as sql_update
 from outlay_server.control.documents import Document, budget_document
 from outlay_server.control.organization_row import EventDraft, append_audit_events
 from outlay_server.control.origin import Origin
+from outlay_server.control.outbox import append_events
 from outlay_server.domain.alert import Alert, newly_crossed
 from outlay_server.domain.audit import AuditAction, JsonValue
 from outlay_server.domain.budget import Budget, BudgetCounter
+from outlay_server.domain.event import Event, alert_crossed, budget_updated
 from outlay_server.domain.names import BudgetName
 from outlay_server.domain.views import BudgetView
 from outlay_server.store import change_log, reads, rows, statements, tables
@@ -64,6 +66,7 @@ def write(tx: ControlTransaction, origin: Origin, organization_key: int, edits: 
     _update(tx, organization_key, [(edit.before, edit.after) for edit in edits if edit.before and edit.after])
     keys = _insert(tx, organization_key, [edit.after for edit in edits if edit.after and edit.before is None])
     append_audit_events(tx, origin, edits[0].budget.organization_id, [edit.event() for edit in edits])
+    _tell_updates(tx, origin, organization_key, edits)
     written = [edit.after for edit in edits if edit.after is not None]
     return _settled(
         tx, organization_key, [replace(budget, key=keys.get(budget.budget_id, budget.key)) for budget in written]
@@ -127,9 +130,31 @@ def _settled(tx: ControlTransaction, organization_key: int, budgets: Sequence[Bu
     if made:
         driver = ConnectionDriver(tx.connection)
         driver.write(statements.INSERT_ALERTS, [rows.alert_to_row(alert, organization_key) for alert in made])
+        append_events(tx, organization_key, [_crossing(tx, view, made) for view in crossed])
         changed = [rows.counter_to_row(organization_key, counter, tx.now) for counter in counters.values()]
         driver.write(statements.UPSERT_COUNTERS, changed)
     return views
+
+
+def _tell_updates(tx: ControlTransaction, origin: Origin, organization_key: int, edits: Sequence[Edit]) -> None:
+    """An event for each budget that was there before and is there still."""
+    told = []
+    for edit in edits:
+        if edit.before is None or edit.after is None:
+            continue
+        draft = edit.event()
+        assert draft.before is not None, "it was there"
+        assert draft.after is not None, "it is there"
+        told.append(
+            budget_updated(tx.new_id(), edit.after, draft.before, draft.after, origin.actor, origin.source, tx.now)
+        )
+    append_events(tx, organization_key, told)
+
+
+def _crossing(tx: ControlTransaction, view: BudgetView, made: Sequence[Alert]) -> Event:
+    """One event for all thresholds that one budget's new limits have crossed."""
+    of_budget = [alert for alert in made if alert.budget_key == view.budget.key]
+    return alert_crossed(tx.new_id(), view.budget, view.counter, view.limits, of_budget)
 
 
 def _alerts(tx: ControlTransaction, view: BudgetView, counter: BudgetCounter) -> list[Alert]:

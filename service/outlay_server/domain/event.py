@@ -155,9 +155,7 @@ _dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=Fa
 
 
 def _event(event_id: str, budget: Budget, kind: EventType, data: Data, now: Instant) -> Event:
-    return Event(
-        event_id, budget.organization_id, kind.value, budget.budget_id, payload_of(kind.value, data, now), now
-    )
+    return Event(event_id, budget.organization_id, kind.value, budget.budget_id, payload_of(kind.value, data, now), now)
 
 
 def _budget(budget: Budget) -> Data:
