@@ -187,6 +187,25 @@ def test_an_expired_reservation_is_settled_though_nobody_asks(start_server: Star
     eventually(settled)
 
 
+def test_old_request_ids_are_forgotten_beside_the_calls(start_server: StartServer, admin_of: AdminOf) -> None:
+    """By the process itself, soon after its start."""
+    server = start_server()
+    tenant = new_tenant(admin_of(server))
+    for request_id in ("old", "young"):
+        tenant.admin.call("CheckSpend", tenant.check(1, request_id=request_id))
+    server.terminate()
+    with sqlite3.connect(server.data_dir / "outlay.db") as books:
+        books.execute("UPDATE requests SET create_time = 0 WHERE request_id = 'old'")
+    server.restart()
+
+    def kept() -> list[tuple[str]]:
+        with sqlite3.connect(f"file:{server.data_dir}/outlay.db?mode=ro", uri=True) as books:
+            return books.execute("SELECT request_id FROM requests").fetchall()
+
+    eventually(lambda: ("old",) not in kept())
+    assert ("young",) in kept()
+
+
 # Metrics
 
 

@@ -23,6 +23,7 @@ from outlay_server.server.grpc_server import create_grpc_server
 from outlay_server.server.health import Health
 from outlay_server.server.metrics import Metrics
 from outlay_server.server.metrics_app import create_metrics_app
+from outlay_server.server.pruning import RequestIdPruning
 from outlay_server.server.rest_call import rest_call, rest_stream
 from outlay_server.server.settings import PostgresDatabase, Settings, SqliteDatabase
 from outlay_server.server.telemetry import Telemetry
@@ -48,6 +49,7 @@ class Service:
     watch_hub: WatchHub
     storage_watch: StorageWatch
     sweep: Sweep
+    pruning: RequestIdPruning
     grpc_server: grpc.aio.Server
     rest_app: Starlette
     metrics_app: Starlette
@@ -125,6 +127,7 @@ def build(
         watch_hub=watch_hub,
         storage_watch=StorageWatch(store, storage_answers),
         sweep=Sweep(store, ledger),
+        pruning=RequestIdPruning(store, settings.request_id_retention_days),
         grpc_server=grpc_server,
         rest_app=create_app(rest_call(dispatcher), rest_stream(dispatcher), ready=is_ready, version=VERSION),
         metrics_app=create_metrics_app(metrics, count_open_reservations=count_open_reservations, ready=is_ready),

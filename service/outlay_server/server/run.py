@@ -163,6 +163,7 @@ async def _start(
     await service.storage_watch.ask()
     background.start("storage-watch", service.storage_watch.run())
     background.start("sweep", service.sweep.run())
+    background.start("pruning", service.pruning.run())
     background.start("watch", service.watch_hub.run())
     ending.push_async_callback(_drain, service, rest, grpc_address.port, settings.drain_seconds)
     await service.grpc_server.start()

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     """The platform key; absent: the one in the data directory, which is made at the first start."""
 
+    request_id_retention_days: float = Field(default=40, ge=1, le=3_650)
+    """How long a request_id is remembered at least; a repetition after that is a new request."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     slow_call_seconds: float = Field(default=1.0, gt=0, le=60)
