@@ -592,7 +592,9 @@ class CheckSpendResponse(_message.Message):
     reason: Global___DenialReason.ValueType
     """Why not; unspecified where allowed."""
     granted_micros: _builtins.int
-    """How much was admitted, in micros; less than was asked only where `min_amount_micros` allowed it. 0 on a denial."""
+    """How much was admitted, in micros; less than was asked only where `min_amount_micros` or `min_additional_micros` allowed
+    it. 0 on a denial.
+    """
     reservation: _builtins.str
     """The reservation that holds it, to name when recording. Empty but in RESERVE."""
     binding_budget: _builtins.str
@@ -1098,12 +1100,17 @@ class ExtendReservationRequest(_message.Message):
     RESERVATION_TTL_FIELD_NUMBER: _builtins.int
     ADDITIONAL_MICROS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MIN_ADDITIONAL_MICROS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`organizations/{organization}/reservations/{reservation}`."""
     additional_micros: _builtins.int
     """How much more to hold, in micros, 0 to 10^15. Absent: no more."""
     request_id: _builtins.str
     """Makes a retry safe: more is held once for it; see the service."""
+    min_additional_micros: _builtins.int
+    """Take less where `additional_micros` does not fit, but at least this, in micros; 0 to `additional_micros`. The answer
+    says how much in `granted_micros`. Absent: all or nothing.
+    """
     @_builtins.property
     def reservation_ttl(self) -> _duration_pb2.Duration:
         """How long to hold, from now, 1 s to 24 h; an expiry that lies later already stays. Absent: the expiry stays."""
@@ -1115,14 +1122,20 @@ class ExtendReservationRequest(_message.Message):
         reservation_ttl: _duration_pb2.Duration | None = ...,
         additional_micros: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
+        min_additional_micros: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_additional_micros", b"_additional_micros", "additional_micros", b"additional_micros", "reservation_ttl", b"reservation_ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_additional_micros", b"_additional_micros", "_min_additional_micros", b"_min_additional_micros", "additional_micros", b"additional_micros", "min_additional_micros", b"min_additional_micros", "reservation_ttl", b"reservation_ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_additional_micros", b"_additional_micros", "additional_micros", b"additional_micros", "name", b"name", "request_id", b"request_id", "reservation_ttl", b"reservation_ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_additional_micros", b"_additional_micros", "_min_additional_micros", b"_min_additional_micros", "additional_micros", b"additional_micros", "min_additional_micros", b"min_additional_micros", "name", b"name", "request_id", b"request_id", "reservation_ttl", b"reservation_ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__additional_micros: _TypeAlias = _typing.Literal["additional_micros"]  # noqa: Y015
     _WhichOneofArgType__additional_micros: _TypeAlias = _typing.Literal["_additional_micros", b"_additional_micros"]  # noqa: Y015
+    _WhichOneofReturnType__min_additional_micros: _TypeAlias = _typing.Literal["min_additional_micros"]  # noqa: Y015
+    _WhichOneofArgType__min_additional_micros: _TypeAlias = _typing.Literal["_min_additional_micros", b"_min_additional_micros"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__additional_micros) -> _WhichOneofReturnType__additional_micros | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_additional_micros) -> _WhichOneofReturnType__min_additional_micros | None: ...
 
 Global___ExtendReservationRequest: _TypeAlias = ExtendReservationRequest  # noqa: Y015
 
@@ -1463,7 +1476,7 @@ class WatchBudgetsRequest(_message.Message):
     parent: _builtins.str
     """`organizations/{organization}`."""
     after_sequence: _builtins.int
-    """Only what came after this `sequence`. Absent: first every budget as it is."""
+    """Only what came after this `sequence`, 0 or more. Absent: first every budget as it is."""
     def __init__(
         self,
         *,
@@ -1489,13 +1502,22 @@ class WatchBudgetsResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Grows with every answer of the organization's stream; send the last one to resume."""
+    """Send the last one that was not 0 to resume. It grows with every change of the organization; of the INITIAL answers
+    only the last carries one, because a state is worth resuming from when it is complete.
+    """
     type: Global___BudgetChangeType.ValueType
     """What became of the budget."""
     @_builtins.property
     def budget(self) -> _budget_pb2.Budget:
-        """The budget; of a deleted one only its `name`."""
+        """The budget: its spend as of this change, without a forecast, under its settings as they are when this is sent. Of
+        a deleted one only its `name`.
+        """
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it changed; of INITIAL when it was read."""
 
     def __init__(
         self,
@@ -1503,10 +1525,11 @@ class WatchBudgetsResponse(_message.Message):
         sequence: _builtins.int = ...,
         type: Global___BudgetChangeType.ValueType = ...,
         budget: _budget_pb2.Budget | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "change_time", b"change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "sequence", b"sequence", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "change_time", b"change_time", "sequence", b"sequence", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

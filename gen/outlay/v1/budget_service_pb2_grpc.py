@@ -350,13 +350,16 @@ class BudgetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchBudgets(self, request, context):
-        """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
-        may be sent as one.
+        """First every budget as it is, then every change of settings or spend, in the order of commits: one answer for each
+        durable commit that touched a budget. A cycle that ends is no change; the next spend is.
 
-        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
-        the last answer; where that is too long ago, every budget is sent afresh.
+        Over HTTP the answers come as a line of JSON each (`application/x-ndjson`), or as server-sent events where `Accept`
+        asks for `text/event-stream`; `Last-Event-ID` then does what `after_sequence` does.
 
-        Not served by this version: UNIMPLEMENTED.
+        Scope: `budgets:read` or `control:read`; a stream ends within a second of its key. At most 2,000 streams a server.
+        Errors: NOT_FOUND, also when the organization is deleted, WATCHER_TOO_SLOW, OVERLOADED when the server stops. When
+        unreachable: call again with the last `sequence`; where the log does not reach back to it, every budget is sent
+        afresh. The log keeps 10,000 changes of each organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

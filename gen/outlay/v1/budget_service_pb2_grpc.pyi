@@ -172,13 +172,16 @@ class BudgetServiceStub:
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     WatchBudgets: _grpc.UnaryStreamMultiCallable[_budget_service_pb2.WatchBudgetsRequest, _budget_service_pb2.WatchBudgetsResponse]
-    """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
-    may be sent as one.
+    """First every budget as it is, then every change of settings or spend, in the order of commits: one answer for each
+    durable commit that touched a budget. A cycle that ends is no change; the next spend is.
 
-    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
-    the last answer; where that is too long ago, every budget is sent afresh.
+    Over HTTP the answers come as a line of JSON each (`application/x-ndjson`), or as server-sent events where `Accept`
+    asks for `text/event-stream`; `Last-Event-ID` then does what `after_sequence` does.
 
-    Not served by this version: UNIMPLEMENTED.
+    Scope: `budgets:read` or `control:read`; a stream ends within a second of its key. At most 2,000 streams a server.
+    Errors: NOT_FOUND, also when the organization is deleted, WATCHER_TOO_SLOW, OVERLOADED when the server stops. When
+    unreachable: call again with the last `sequence`; where the log does not reach back to it, every budget is sent
+    afresh. The log keeps 10,000 changes of each organization.
     """
 
 @_typing.type_check_only
@@ -322,13 +325,16 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     WatchBudgets: _aio.UnaryStreamMultiCallable[_budget_service_pb2.WatchBudgetsRequest, _budget_service_pb2.WatchBudgetsResponse]  # type: ignore[assignment]
-    """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
-    may be sent as one.
+    """First every budget as it is, then every change of settings or spend, in the order of commits: one answer for each
+    durable commit that touched a budget. A cycle that ends is no change; the next spend is.
 
-    Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
-    the last answer; where that is too long ago, every budget is sent afresh.
+    Over HTTP the answers come as a line of JSON each (`application/x-ndjson`), or as server-sent events where `Accept`
+    asks for `text/event-stream`; `Last-Event-ID` then does what `after_sequence` does.
 
-    Not served by this version: UNIMPLEMENTED.
+    Scope: `budgets:read` or `control:read`; a stream ends within a second of its key. At most 2,000 streams a server.
+    Errors: NOT_FOUND, also when the organization is deleted, WATCHER_TOO_SLOW, OVERLOADED when the server stops. When
+    unreachable: call again with the last `sequence`; where the log does not reach back to it, every budget is sent
+    afresh. The log keeps 10,000 changes of each organization.
     """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -571,13 +577,16 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.WatchBudgetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_budget_service_pb2.WatchBudgetsResponse], _abc.AsyncIterator[_budget_service_pb2.WatchBudgetsResponse]]:
-        """First every budget as it is, then every change of settings or spend. Changes of one budget that come close together
-        may be sent as one.
+        """First every budget as it is, then every change of settings or spend, in the order of commits: one answer for each
+        durable commit that touched a budget. A cycle that ends is no change; the next spend is.
 
-        Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: call again with `after_sequence` of
-        the last answer; where that is too long ago, every budget is sent afresh.
+        Over HTTP the answers come as a line of JSON each (`application/x-ndjson`), or as server-sent events where `Accept`
+        asks for `text/event-stream`; `Last-Event-ID` then does what `after_sequence` does.
 
-        Not served by this version: UNIMPLEMENTED.
+        Scope: `budgets:read` or `control:read`; a stream ends within a second of its key. At most 2,000 streams a server.
+        Errors: NOT_FOUND, also when the organization is deleted, WATCHER_TOO_SLOW, OVERLOADED when the server stops. When
+        unreachable: call again with the last `sequence`; where the log does not reach back to it, every budget is sent
+        afresh. The log keeps 10,000 changes of each organization.
         """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -100,6 +100,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION, HTTP 400. Nothing can be replayed to a webhook endpoint that is disabled. Enable it first.
     Metadata: `resource`.
     """
+    ERROR_REASON_WATCHER_TOO_SLOW: _ErrorReason.ValueType  # 19
+    """ABORTED. A stream of WatchBudgets was cut off because more than 1,000 changes waited for its reader. Nothing is
+    lost: watch again with `after_sequence`.
+    Metadata: `limit`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for programs.
@@ -187,5 +192,10 @@ Metadata: `count`.
 ERROR_REASON_ENDPOINT_DISABLED: ErrorReason.ValueType  # 18
 """FAILED_PRECONDITION, HTTP 400. Nothing can be replayed to a webhook endpoint that is disabled. Enable it first.
 Metadata: `resource`.
+"""
+ERROR_REASON_WATCHER_TOO_SLOW: ErrorReason.ValueType  # 19
+"""ABORTED. A stream of WatchBudgets was cut off because more than 1,000 changes waited for its reader. Nothing is
+lost: watch again with `after_sequence`.
+Metadata: `limit`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
