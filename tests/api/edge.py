@@ -101,10 +101,11 @@ class Client:
         self.admin = admin_service_pb2_grpc.AdminServiceStub(self.channel)
 
     async def call(self, method: str, request: Message, **options: Any) -> Any:
-        """Call a method by its name."""
+        """Call a method by its name; of a stream, the first answer."""
         stub = self.budgets if hasattr(self.budgets, method) else self.admin
         metadata = [("authorization", f"Bearer {self.key}"), *self.more]
-        return await getattr(stub, method)(request, metadata=metadata, **options)
+        call = getattr(stub, method)(request, metadata=metadata, **options)
+        return await (call.read() if isinstance(call, grpc.aio.UnaryStreamCall) else call)
 
     async def failure(self, method: str, request: Message, **options: Any) -> Failure:
         """The error that a method must answer."""

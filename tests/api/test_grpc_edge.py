@@ -101,14 +101,24 @@ async def test_methods_of_other_packages_are_left_to_others(edge: Edge) -> None:
     assert (failure.code, failure.reason) == (grpc.StatusCode.UNIMPLEMENTED, "")
 
 
-async def test_a_stream_that_is_not_offered_says_so_to_those_who_may_ask(edge: Edge) -> None:
-    client, stranger = await edge.client("budgets:read"), await edge.client("spend:check")
-    request = pb.WatchBudgetsRequest(parent=ACME)
-    for asker, reason in ((client, "UNIMPLEMENTED"), (stranger, "MISSING_SCOPE")):
-        stream = asker.budgets.WatchBudgets(request, metadata=[bearer(asker)])
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stream.read()
-        assert failure_of(caught.value).reason == reason
+@pytest.mark.parametrize(
+    ("scope", "request_", "reason"),
+    [
+        ("spend:check", pb.WatchBudgetsRequest(parent=ACME), "MISSING_SCOPE"),
+        ("budgets:read", pb.WatchBudgetsRequest(parent="organizations/nobody"), "NOT_FOUND"),
+        ("budgets:read", pb.WatchBudgetsRequest(parent=ACME, after_sequence=-1), "VALIDATION_FAILED"),
+        ("budgets:read", pb.WatchBudgetsRequest(), "VALIDATION_FAILED"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_stream_is_refused_like_any_call(
+    edge: Edge, scope: str, request_: pb.WatchBudgetsRequest, reason: str
+) -> None:
+    asker = await edge.client(scope)
+    stream = asker.budgets.WatchBudgets(request_, metadata=[bearer(asker)])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert failure_of(caught.value).reason == reason
 
 
 WEBHOOK_METHODS = [

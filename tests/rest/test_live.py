@@ -234,10 +234,6 @@ def test_a_path_reaches_nothing_but_what_it_spells(tenant: Tenant, path: str, st
     assert answer.status == status
 
 
-def test_a_stream_has_no_form_over_http(tenant: Tenant) -> None:
-    assert tenant.caller.get(f"{tenant.path}/budgets:watch").status_code == 501
-
-
 def test_etags_guard_over_http(tenant: Tenant) -> None:
     budget = f"{tenant.path}/budgets/spending"
     etag = tenant.platform.get(budget).headers["etag"]

@@ -20,7 +20,6 @@ from support.wire import METHODS
 
 UNIMPLEMENTED: Final = frozenset(
     {
-        "WatchBudgets",
         "ApplyCaps",
         "GetWebhookEndpoint",
         "ListWebhookEndpoints",

@@ -147,7 +147,7 @@ def test_channelz_counts_the_calls(channel: grpc.Channel, tenant: Tenant) -> Non
 
 @pytest.mark.parametrize("name", METHODS)
 def test_nothing_is_unimplemented_but_what_may_be(name: str, admin: Caller, tenant: Tenant) -> None:
-    """WatchBudgets and the webhooks, with their reason; every other RPC of the descriptors answers its example."""
+    """The webhooks, with their reason; every other RPC of the descriptors answers its example."""
     request = Examples(tenant).request(name)
     if name not in UNIMPLEMENTED:
         admin.call(name, request)
@@ -157,7 +157,7 @@ def test_nothing_is_unimplemented_but_what_may_be(name: str, admin: Caller, tena
 
 
 def test_only_the_stream_and_the_webhooks_may_be_unimplemented() -> None:
-    assert {name for name in METHODS if "Webhook" in name} | {"WatchBudgets"} == UNIMPLEMENTED
+    assert {name for name in METHODS if "Webhook" in name} == UNIMPLEMENTED
 
 
 @pytest.mark.parametrize(
