@@ -1,6 +1,6 @@
 """What a failed call becomes: one line that says what is wrong and what to do, and no traceback."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import click
@@ -18,7 +18,30 @@ class CommandFailed(click.ClickException):
     """An expected failure; `main` exits 1 with its message."""
 
 
-def from_rpc_error(error: grpc.RpcError, *, endpoint: str, timeout_seconds: float, request_id: str) -> CommandFailed:
+class CallFailed(CommandFailed):
+    """A call that the service refused or did not answer; beside the line what a program may need of it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        violations: Sequence[tuple[str, str]] = (),
+        preconditions: Sequence[tuple[str, str, str]] = (),
+        is_effect_unknown: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """Of the contract's `ErrorReason`; empty where the service itself did not answer."""
+        self.violations = tuple(violations)
+        """(field, description)."""
+        self.preconditions = tuple(preconditions)
+        """(type, subject, description)."""
+        self.is_effect_unknown = is_effect_unknown
+        """Whether a change may have been made all the same."""
+
+
+def from_rpc_error(error: grpc.RpcError, *, endpoint: str, timeout_seconds: float, request_id: str) -> CallFailed:
     """Say what a failed call means. `request_id` is that of a change, whose effect may be unknown; empty for a read."""
     # What a failed call raises is the call itself, though the types cannot say so.
     call = cast(grpc.Call, error)
@@ -34,7 +57,16 @@ def from_rpc_error(error: grpc.RpcError, *, endpoint: str, timeout_seconds: floa
     is_unknown = code in _EFFECT_UNKNOWN and info.reason != "OVERLOADED" and not details.startswith(_NOT_CONNECTED)
     if request_id and is_unknown:
         line += f" Whether the change was made is unknown: repeat the command with --request-id {request_id}"
-    return CommandFailed(printable(line))
+    bad_request, failure = error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure()
+    _unpack(status, bad_request)
+    _unpack(status, failure)
+    return CallFailed(
+        printable(line),
+        reason=info.reason,
+        violations=[(one.field, one.description) for one in bad_request.field_violations],
+        preconditions=[(one.type, one.subject, one.description) for one in failure.violations],
+        is_effect_unknown=is_unknown,
+    )
 
 
 def _what(status: status_pb2.Status, details: str) -> str:
@@ -80,7 +112,10 @@ def _status(call: grpc.Call) -> status_pb2.Status:
     return status if status is not None else status_pb2.Status()
 
 
-def _unpack(status: status_pb2.Status, wanted: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> None:
+def _unpack(
+    status: status_pb2.Status,
+    wanted: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.PreconditionFailure,
+) -> None:
     for detail in status.details:
         if detail.Unpack(wanted):
             return

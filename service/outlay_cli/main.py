@@ -17,6 +17,13 @@ COMMANDS = {
     "spend": LazyCommand("outlay_cli.commands.spend:spend", "Check and record spend; read the ledger."),
     "alerts": LazyCommand("outlay_cli.commands.alerts:alerts", "Thresholds that were crossed."),
     "audit": LazyCommand("outlay_cli.commands.audit:audit", "Who changed what."),
+    "validate": LazyCommand("outlay_cli.commands.validate:validate", "Check files of caps, offline."),
+    "plan": LazyCommand("outlay_cli.commands.plan:plan", "Show what applying the files would change."),
+    "apply": LazyCommand("outlay_cli.commands.apply:apply", "Make the service what the files say."),
+    "drift": LazyCommand("outlay_cli.commands.plan:drift", "Show what was changed outside of the files, and by whom."),
+    "export": LazyCommand("outlay_cli.commands.export:export", "Write what exists as files that plan nothing."),
+    "schema": LazyCommand("outlay_cli.commands.schema:schema", "Print the JSON Schema of the files, for editors."),
+    "top": LazyCommand("outlay_cli.commands.top:top", "Watch spend against caps, live."),
     "verify": LazyCommand("outlay_cli.commands.verify:verify", "Recompute counters and audit chain from the ledger."),
     "migrate": LazyCommand("outlay_cli.commands.migrate:migrate", "Bring the database to this version's schema."),
 }

@@ -27,31 +27,32 @@ PAGE_SIZE_MAX: Final = 1000
 class Remote:
     """The two services, called with one key."""
 
-    def __init__(self, channel: grpc.Channel, settings: ClientSettings) -> None:
+    def __init__(self, channel: grpc.Channel, settings: ClientSettings, *, source: str, timeout_seconds: float) -> None:
         self.budgets = BudgetServiceStub(channel)
         self.admin = AdminServiceStub(channel)
         self._endpoint = settings.target
-        self._metadata = (("authorization", f"Bearer {settings.api_key}"), ("outlay-source", "cli"))
+        self._timeout_seconds = timeout_seconds
+        self._metadata = (("authorization", f"Bearer {settings.api_key}"), ("outlay-source", source))
 
     def call(self, method: "grpc.UnaryUnaryMultiCallable[Request, Answer]", request: Request) -> Answer:
         """Call once; there are no retries behind the caller's back. Raises `CommandFailed`."""
         try:
-            return method(request, timeout=TIMEOUT_SECONDS, metadata=self._metadata)
+            return method(request, timeout=self._timeout_seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(
                 error,
                 endpoint=self._endpoint,
-                timeout_seconds=TIMEOUT_SECONDS,
+                timeout_seconds=self._timeout_seconds,
                 request_id=getattr(request, "request_id", ""),
             ) from error
 
 
 @contextmanager
-def connect() -> Iterator[Remote]:
-    """A `Remote` by the environment of this process. Connects at the first call."""
+def connect(*, source: str = "cli", timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Remote]:
+    """A `Remote` by the environment of this process. Connects at the first call; `source` is what the audit shows."""
     settings = from_environment()
     with _channel(settings) as channel:
-        yield Remote(channel, settings)
+        yield Remote(channel, settings, source=source, timeout_seconds=timeout_seconds)
 
 
 def new_request_id() -> str:

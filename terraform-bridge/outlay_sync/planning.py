@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from outlay.v1.caps_pb2 import ApplyCapsRequest, ApplyCapsResponse, CapsChange, CapsChangeType
@@ -114,6 +114,32 @@ def ask(service: Service, request: ApplyCapsRequest) -> ApplyCapsResponse:
     question.CopyFrom(request)
     question.validate_only = True
     return service.apply_caps(question)
+
+
+def moved_resources(saved: OrganizationPlan, current: ApplyCapsResponse) -> list[str]:
+    """Names of the resources whose change is another than it was when the plan was saved."""
+    before = {change.resource: change for change in saved.answer.changes}
+    now = {change.resource: change for change in current.changes}
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def drift_of(plan: Plan) -> Plan:
+    """Of a plan only what was changed outside of the files since it was last applied."""
+    drifted = []
+    for organization in plan.organizations:
+        answer = ApplyCapsResponse()
+        for change in organization.changes:
+            fields = [field for field in change.fields if field.HasField("outside_change")]
+            if not fields and not change.HasField("outside_change"):
+                continue
+            kept = answer.changes.add()
+            kept.CopyFrom(change)
+            del kept.warnings[:]
+            if fields:
+                del kept.fields[:]
+                kept.fields.extend(fields)
+        drifted.append(replace(organization, answer=answer))
+    return Plan(plan.manager, drifted, plan.failures)
 
 
 def apply_organization(

@@ -1,4 +1,4 @@
-"""What the files ask for, as requests to the service: one for each organization, which is applied whole or not at all."""
+"""What the files ask for, as requests: one for each organization, which is applied whole or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

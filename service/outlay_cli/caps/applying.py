@@ -1,0 +1,139 @@
+"""Applying a plan: shown, asked about, guarded, then organization by organization."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from outlay.v1.caps_pb2 import CapsWarning
+from outlay_cli.caps import plan_text, plan_view, planned, service
+from outlay_cli.caps.options import Output
+from outlay_cli.caps.outcome import Outcome
+from outlay_cli.caps.progress import progress
+from outlay_cli.errors import CommandFailed
+from outlay_cli.exits import ExitCode
+from outlay_cli.text import printable
+from outlay_sync import describe, planning
+from outlay_sync.plan_file import NoPlanError, read_plan
+from outlay_sync.planning import Failure, OrganizationPlan, Plan
+from outlay_sync.problems import Problem
+from outlay_sync.requests import Options
+from outlay_sync.service import CallFailedError
+
+_NAMES_MAX: Final = 10
+"""Resources that one sentence names."""
+
+
+def apply_files(paths: Sequence[Path], source: str, options: Options, output: Output, *, assume_yes: bool) -> ExitCode:
+    """Plan files and apply what was planned."""
+    asks = not assume_yes and sys.stdin.isatty()
+    if asks:
+        # What is refused elsewhere is asked about here, with the plan in sight.
+        options = replace(options, allow_cap_below_spend=True, allow_removing_hard_cap=True, allow_deleting_in_use=True)
+    plan = planned.from_files(paths, source, output, options)
+    if plan is None:
+        return ExitCode.ERROR
+    if asks and plan.has_changes and not plan.failures and not _refused(plan):
+        plan_text.show_text(plan, "apply")
+        if not click.confirm("Apply this?", err=True):
+            raise CommandFailed("Nothing was changed.")
+    return _apply(plan, output)
+
+
+def apply_saved(path: Path, options: Options, output: Output) -> ExitCode:
+    """Apply a plan that was saved, where it still is what would be done."""
+    try:
+        saved = read_plan(path)
+    except NoPlanError as error:
+        raise CommandFailed(f"{path} {error}.") from error
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
+    current, failures = [], []
+    with service.connect() as connected:
+        for organization in saved.organizations:
+            _allow(organization, options)
+            try:
+                answer = planning.ask(connected, organization.request)
+            except CallFailedError as error:
+                problems = planning.problems_of(error, organization.request, organization.places)
+                failures.append(Failure(organization.name, problems))
+                continue
+            moved = planning.moved_resources(organization, answer)
+            if answer.plan_etag != organization.answer.plan_etag:
+                failures.append(Failure(organization.name, [_moved(organization, moved)]))
+            current.append(replace(organization, answer=answer))
+    return _apply(Plan(saved.manager, current, failures), output)
+
+
+def _allow(organization: OrganizationPlan, options: Options) -> None:
+    """Allow now what the plan was not allowed when it was saved; what it does stays as it was."""
+    request = organization.request
+    request.allow_cap_below_spend |= options.allow_cap_below_spend
+    request.allow_removing_hard_cap |= options.allow_removing_hard_cap
+    request.allow_deleting_in_use |= options.allow_deleting_in_use
+
+
+def _moved(organization: OrganizationPlan, resources: Sequence[str]) -> Problem:
+    names = ", ".join(resources[:_NAMES_MAX]) or organization.name
+    message = f"changed since the plan was saved ({names}): plan again"
+    return Problem(organization.places.of(resources[0] if resources else organization.name), organization.name, message)
+
+
+def _apply(plan: Plan, output: Output) -> ExitCode:
+    """Apply every organization of a plan that may be applied as a whole."""
+    refused = list(_refused(plan))
+    if plan.failures or refused or not plan.has_changes:
+        plan_view.show(plan, output, "apply")
+        if refused:
+            raise CommandFailed(_refusal_text(refused))
+        return ExitCode.ERROR if plan.failures else ExitCode.DONE
+    outcome = Outcome()
+    try:
+        _apply_organizations(plan, outcome)
+    except KeyboardInterrupt:
+        _show(plan, output, outcome)
+        raise
+    _show(plan, output, outcome)
+    if not outcome.failures:
+        return ExitCode.DONE
+    return ExitCode.PARTIAL if "applied" in outcome.statuses.values() else ExitCode.ERROR
+
+
+def _apply_organizations(plan: Plan, outcome: Outcome) -> None:
+    to_apply = [organization for organization in plan.organizations if organization.changes]
+    outcome.statuses.update({organization.name: "not reached" for organization in to_apply})
+    tell = progress("Applying")
+    with service.connect() as connected:
+        for number, organization in enumerate(to_apply, 1):
+            tell(organization.name, number, len(to_apply))
+            # Until it is answered: an interruption leaves it open.
+            outcome.statuses[organization.name] = "unknown"
+            done = planning.apply_organization(organization, connected, service.new_request_id)
+            if isinstance(done, Failure):
+                outcome.failures.append(done)
+                outcome.statuses[organization.name] = "unknown" if done.is_effect_unknown else "failed"
+            else:
+                outcome.statuses[organization.name] = "applied"
+
+
+def _show(plan: Plan, output: Output, outcome: Outcome) -> None:
+    plan_view.show(plan, output, "apply", outcome)
+
+
+def _refused(plan: Plan) -> list[tuple[str, CapsWarning]]:
+    return [(change.resource, warning) for change in plan.changes for warning in change.warnings if warning.refused]
+
+
+def _refusal_text(refused: Iterable[tuple[str, CapsWarning]]) -> str:
+    """Which options would let it through, and for what."""
+    by_reason: dict[str, list[str]] = {}
+    for resource, warning in refused:
+        by_reason.setdefault(describe.warning_reason(warning), []).append(resource)
+    parts = []
+    for reason, resources in by_reason.items():
+        names = ", ".join(resources[:_NAMES_MAX]) + (", …" if len(resources) > _NAMES_MAX else "")
+        parts.append(f"{describe.FLAGS.get(reason, reason)} ({names})")
+    return printable(f"Refused; nothing was changed. It would take {'; '.join(parts)}.")

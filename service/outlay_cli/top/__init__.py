@@ -1,0 +1,1 @@
+"""`outlay top`: spend against caps as it happens."""

@@ -1,0 +1,118 @@
+"""Writing the files of what exists: everything of it is in them, so that they plan nothing."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from outlay.v1.budget_pb2 import Budget, Enforcement, Period
+from outlay.v1.organization_pb2 import Organization
+from outlay_sync import scalars
+from outlay_sync.nodes import Scalar
+from outlay_sync.problems import Place
+from outlay_sync.schema import FILE_NAME
+
+FormatAmount = Callable[[int], str]
+
+_PLAIN: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ._/*+()@-]*[A-Za-z0-9._/*+)@-])?", re.ASCII)
+_NOWHERE: Final = Place("", 0, 0)
+_ESCAPES: Final = {"\\": "\\\\", '"': '\\"'}
+
+SCHEMA_LINE: Final = f"# yaml-language-server: $schema={FILE_NAME}\n"
+
+
+def source_file(source: str) -> str:
+    """The file that says what all of them are called."""
+    return (
+        SCHEMA_LINE
+        + "# What these files keep is managed by yaml:SOURCE. Give each repository a source of its own.\n"
+        + f"source: {quoted(source)}\n"
+    )
+
+
+def organization_file(
+    organization: Organization, budgets: Sequence[Budget], format_amount: FormatAmount, *, with_settings: bool
+) -> str:
+    """The file of an organization. Without its settings, only its budgets are kept."""
+    return "".join(_lines(organization, budgets, format_amount, with_settings=with_settings))
+
+
+def _lines(
+    organization: Organization, budgets: Sequence[Budget], format_amount: FormatAmount, *, with_settings: bool
+) -> Iterator[str]:
+    yield SCHEMA_LINE
+    yield f"organization: {organization.name.rpartition('/')[2]}\n"
+    if with_settings:
+        yield f"display_name: {quoted(organization.display_name)}\n"
+        yield "\ngates:\n" if organization.gates else "\ngates: []\n"
+        for gate in organization.gates:
+            yield f"  - gate_id: {gate.gate_id}\n"
+            yield f"    label: {quoted(gate.label)}\n"
+            yield f"    pattern: {quoted(gate.pattern)}\n"
+            yield f"    enabled: {_boolean(gate.enabled)}\n"
+    if budgets:
+        yield "\nbudgets:\n"
+    for number, budget in enumerate(budgets):
+        if number:
+            yield "\n"
+        first, *rest = _budget_lines(budget, format_amount)
+        yield f"  - {first}\n"
+        yield from (f"    {line}\n" for line in rest)
+
+
+def _budget_lines(budget: Budget, format_amount: FormatAmount) -> Iterator[str]:
+    def amount(name: str) -> str:
+        return format_amount(getattr(budget, name)) if budget.HasField(name) else "null"  # type: ignore[arg-type]
+
+    yield f"budget_id: {budget.name.rpartition('/')[2]}"
+    yield f"unit: {budget.unit}"
+    yield f"display_name: {quoted(budget.display_name)}"
+    yield f"selector: {_selector(budget)}"
+    yield f"budget: {amount('budget_micros')}"
+    yield f"hard_cap: {amount('hard_cap_micros')}"
+    yield f"hard_cap_enabled: {_boolean(budget.hard_cap_enabled)}"
+    yield f"allotment: {amount('allotment_micros')}"
+    yield f"alert_thresholds: {_thresholds(budget)}"
+    yield f"alerts_enabled: {_boolean(budget.alerts_enabled)}"
+    yield f"cycle: {_cycle(budget)}"
+    yield f"enforcement: {Enforcement.Name(budget.enforcement).removeprefix('ENFORCEMENT_')}"
+
+
+def quoted(text: str) -> str:
+    """Text as YAML: plain where every reader takes it for that text, else in double quotation marks."""
+    if _PLAIN.fullmatch(text) and scalars.other_reading(Scalar(text, is_plain=True, place=_NOWHERE)) is None:
+        return text
+    return f'"{"".join(map(_character, text))}"'
+
+
+def _character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    return f"\\U{ord(character):08X}" if ord(character) > 0xFFFF else f"\\u{ord(character):04X}"
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _selector(budget: Budget) -> str:
+    return _flow(f"{quoted(key)}: {quoted(budget.selector[key])}" for key in sorted(budget.selector))
+
+
+def _thresholds(budget: Budget) -> str:
+    if not budget.HasField("alert_thresholds"):
+        return "null # 50, 75, 90, 100"
+    return f"[{', '.join(map(str, budget.alert_thresholds.percents))}]"
+
+
+def _cycle(budget: Budget) -> str:
+    cycle = budget.cycle
+    members = [f"period: {Period.Name(cycle.period).removeprefix('PERIOD_')}"]
+    if cycle.anchor:
+        members.append(f"anchor: {cycle.anchor}")
+    return _flow([*members, f"time_zone: {cycle.time_zone or 'UTC'}"])
+
+
+def _flow(members: Iterable[str]) -> str:
+    return f"{{{', '.join(members)}}}"
