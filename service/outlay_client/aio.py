@@ -122,11 +122,16 @@ class AsyncClient:
         *,
         ttl_seconds: float | None = None,
         additional_micros: int = 0,
+        min_additional_micros: int | None = None,
         request_id: str | None = None,
     ) -> CheckResult:
         """As `Client.extend`."""
         request = requests.extend_request(
-            reservation, ttl_seconds=ttl_seconds, additional_micros=additional_micros, request_id=request_id
+            reservation,
+            ttl_seconds=ttl_seconds,
+            additional_micros=additional_micros,
+            min_additional_micros=min_additional_micros,
+            request_id=request_id,
         )
         return check_result(request, await self._call(rpcs.EXTEND, request))
 

@@ -118,11 +118,19 @@ class Client:
         *,
         ttl_seconds: float | None = None,
         additional_micros: int = 0,
+        min_additional_micros: int | None = None,
         request_id: str | None = None,
     ) -> CheckResult:
-        """Hold for longer, from now, and hold more. Denied, nothing changes. Raises as `check`."""
+        """Hold for longer, from now, and hold more, or as much of it as there is down to `min_additional_micros`.
+
+        Denied, nothing changes. Raises as `check`.
+        """
         request = requests.extend_request(
-            reservation, ttl_seconds=ttl_seconds, additional_micros=additional_micros, request_id=request_id
+            reservation,
+            ttl_seconds=ttl_seconds,
+            additional_micros=additional_micros,
+            min_additional_micros=min_additional_micros,
+            request_id=request_id,
         )
         return check_result(request, self._call(rpcs.EXTEND, request))
 

@@ -92,11 +92,17 @@ def release_request(reservation: str, request_id: str | None = None) -> pb.Relea
 
 
 def extend_request(
-    reservation: str, *, ttl_seconds: float | None, additional_micros: int, request_id: str | None
+    reservation: str,
+    *,
+    ttl_seconds: float | None,
+    additional_micros: int,
+    min_additional_micros: int | None,
+    request_id: str | None,
 ) -> pb.ExtendReservationRequest:
     request = pb.ExtendReservationRequest(
         name=reservation,
         additional_micros=whole_micros(additional_micros),
+        min_additional_micros=None if min_additional_micros is None else whole_micros(min_additional_micros),
         request_id=request_id or new_request_id(),
     )
     if ttl_seconds is not None:

@@ -81,6 +81,11 @@ REFUSED: list[tuple[Callable[[Any, Caller], object], Any, list[str]]] = [
     (SPEND.record, record(amount_micros=-(2**63)), ["amount_micros"]),
     (SPEND.refund, pb.RefundSpendRequest(spend_record=RECORD, request_id="r", amount_micros=0), ["amount_micros"]),
     (SPEND.extend, pb.ExtendReservationRequest(name=RESERVATION, additional_micros=-1), ["additional_micros"]),
+    (
+        SPEND.extend,
+        pb.ExtendReservationRequest(name=RESERVATION, additional_micros=4, min_additional_micros=5),
+        ["min_additional_micros"],
+    ),
     (BUDGETS.create, create(hard_cap_micros=-1), ["budget.hard_cap_micros"]),
     (BUDGETS.create, create(budget_micros=CAP_MICROS_MAX + 1), ["budget.budget_micros"]),
     (BUDGETS.create, create(allotment_micros=2**63 - 1), ["budget.allotment_micros"]),

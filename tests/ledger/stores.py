@@ -215,11 +215,13 @@ def extend(
     reservation_id: str,
     more: int = 0,
     *,
+    least: int | None = None,
     ttl_seconds: int = 300,
     request_id: str = "",
     organization_id: str = "acme",
 ) -> ExtendReservation:
-    return ExtendReservation(organization_id, reservation_id, ttl_seconds * MICROS_PER_SECOND, more, request_id, "k")
+    ttl_micros = ttl_seconds * MICROS_PER_SECOND
+    return ExtendReservation(organization_id, reservation_id, ttl_micros, more, request_id, "k", least)
 
 
 async def admitted(ledger: Ledger, command: CheckSpend) -> CheckOutcome:

@@ -142,6 +142,7 @@ def _extension(request: Extend) -> pb.ExtendReservationRequest:
         name=request.reservation,
         reservation_ttl=_duration(request.ttl_seconds),
         additional_micros=request.additional_micros or None,
+        min_additional_micros=1 if request.additional_micros else None,
         request_id=request.request_id,
     )
 

@@ -41,8 +41,8 @@ _NOT_DONE: Final = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 _DRAW_BYTES: Final = 300
 """Of a draw without labels, at most."""
 
-_MOST_ASKS: Final = 4
-"""Of one round: a renewal after a refusal, a smaller amount after a denial, and one to spare."""
+_MOST_ASKS: Final = 3
+"""Of one round: a renewal after a refusal, and one to spare."""
 
 _SHRINK_AT: Final = 4
 """A slice so many times too large is replaced instead of renewed: a reservation cannot be given back in part."""
@@ -88,7 +88,6 @@ class Keeper:
         self._asked: _Asked | None = None
         self._outbox: list[_Sealed] = []
         self._ask_more_at = -inf
-        self._affordable_micros: int | None = None
         self._draw_at = -inf
         self._backoff_seconds = 0.0
         self.last_denial: Grant | None = None
@@ -178,9 +177,6 @@ class Keeper:
         need_micros = target_micros - current.left_micros
         low_micros = max(target_micros // 2, book.wanted_micros)
         if may_ask_more and current.left_micros < low_micros and need_micros > 0:
-            if self._affordable_micros is not None:
-                need_micros = min(need_micros, self._affordable_micros)
-                self._affordable_micros = None
             return self._extend(current, min(need_micros, MAX_AMOUNT_MICROS))
         book.low_micros = low_micros
         if now < current.renew_at:
@@ -229,7 +225,8 @@ class Keeper:
             with self._lock:
                 self._granted(request, answer, asked.first_sent_at)
         else:
-            self._denied(request, answer)
+            self.last_denial = answer
+            self._ask_more_at = self._clock() + ASK_AGAIN_SECONDS
 
     def _granted(self, request: Reserve | Extend, answer: Grant, first_sent_at: float) -> None:
         """Take in what was granted. It has been held for `ttl_seconds` from some moment after `first_sent_at`."""
@@ -251,13 +248,6 @@ class Keeper:
         )
         if self._book.is_closed:
             self._book.retire_current()
-
-    def _denied(self, request: Reserve | Extend, answer: Grant) -> None:
-        if isinstance(request, Extend) and 0 < (answer.affordable_micros or 0) < request.additional_micros:
-            self._affordable_micros = answer.affordable_micros
-            return
-        self.last_denial = answer
-        self._ask_more_at = self._clock() + ASK_AGAIN_SECONDS
 
     # --- reporting ----------------------------------------------------------------------------------------------------
 

@@ -70,18 +70,19 @@ def extend(books: Books, state: OrganizationState, command: ExtendReservation) -
             str(ReservationName(state.organization_id, reservation.reservation_id)), "of a cycle that has ended"
         )
     gate = state.matching(reservation.unit, reservation.labels).closed_gate if more > 0 else None
-    decision = decide(more, None, gate, positions) if more > 0 else Decision(0)
+    decision = decide(more, command.min_additional_micros, gate, positions) if more > 0 else Decision(0)
     if not decision.allowed:
         _count_denial(books, state, decision)
         return ExtendOutcome(
             _answer(books, state, more, decision, positions, verdicts(more, positions)), replace(reservation)
         )
-    books.ensure_countable(positions, more)
-    reservation.granted_micros += more
-    reservation.held_micros += more
+    granted = decision.granted_micros
+    books.ensure_countable(positions, granted)
+    reservation.granted_micros += granted
+    reservation.held_micros += granted
     reservation.expire_time = max(reservation.expire_time, Instant(books.now + command.reservation_ttl_micros))
     note_reservation(books, state, reservation)
-    books.move(state, positions, reserved=more)
+    books.move(state, positions, reserved=granted)
     _count_shadow_denials(books, state, decision)
     return ExtendOutcome(_admitted(decision, positions, (), reservation=reservation), replace(reservation))
 

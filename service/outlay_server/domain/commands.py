@@ -89,6 +89,8 @@ class ExtendReservation:
     additional_micros: int
     request_id: str
     api_key_id: str
+    min_additional_micros: int | None = None
+    """Take less where the whole does not fit, but at least this; None is all or nothing."""
 
 
 @dataclass(slots=True)

@@ -115,6 +115,7 @@ def _content_of(command: Command) -> tuple[str, dict[str, Any]]:
                 "name": command.reservation_id,
                 "reservation_ttl": command.reservation_ttl_micros,
                 "additional_micros": command.additional_micros,
+                "min_additional_micros": command.min_additional_micros,
             }
         case CheckSpend() | SettleExpired():
             raise AssertionError("a check has its own form, and settling what expired is nobody's request")

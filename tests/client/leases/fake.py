@@ -155,13 +155,13 @@ class FakeServer:
         one = self.reservations[request.reservation]
         if not one.is_open or (request.additional_micros and one.cycle != self.cycle):
             raise CallFailed("FAILED_PRECONDITION", "RESERVATION_CLOSED")
-        left = self._left(one.cycle)
-        if request.additional_micros > max(0, left):
-            return Grant(False, 0, "", "HARD_CAP_REACHED", max(0, left))
+        granted_micros = min(request.additional_micros, max(0, self._left(one.cycle)))
+        if request.additional_micros and not granted_micros:
+            return Grant(False, 0, "", "HARD_CAP_REACHED", 0)
         one.expires_at = max(one.expires_at, self.now + request.ttl_seconds)
-        one.held_micros += request.additional_micros
-        one.granted_micros += request.additional_micros
-        return Grant(True, request.additional_micros, "")
+        one.held_micros += granted_micros
+        one.granted_micros += granted_micros
+        return Grant(True, granted_micros, "")
 
     def _drawn(self, draw: Draw) -> CallFailed | None:
         try:

@@ -118,10 +118,15 @@ def extend(request: pb.ExtendReservationRequest, caller: Caller) -> ExtendReserv
     name = fields.child("name", request.name, ReservationName)
     ttl_micros = _ttl_micros(fields, request, 0)
     more = fields.amount("additional_micros", request.additional_micros)
+    least: int | None = None
+    if request.HasField("min_additional_micros"):
+        least = request.min_additional_micros
+        if not 0 <= least <= max(more, 0):
+            fields.violations.add("min_additional_micros", "must be 0 to additional_micros")
     request_id = fields.request_id(request.request_id)
     fields.finish()
     assert name is not None
-    return ExtendReservation(name.organization_id, name.resource_id, ttl_micros, more, request_id, caller.key_id)
+    return ExtendReservation(name.organization_id, name.resource_id, ttl_micros, more, request_id, caller.key_id, least)
 
 
 def check_batch(request: pb.BatchCheckSpendRequest, caller: Caller) -> tuple[str, list[CheckSpend | OutlayError]]:
