@@ -1,0 +1,1 @@
+"""The data sources: what is read and never changed."""

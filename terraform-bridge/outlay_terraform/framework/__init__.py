@@ -1,0 +1,1 @@
+"""What any provider needs: values, schemas, plans and diagnostics, without a wire and without Outlay."""

@@ -1,0 +1,1 @@
+"""Terraform's plugin protocol: how the process introduces itself, and how questions and answers travel."""
