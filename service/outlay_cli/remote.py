@@ -46,6 +46,15 @@ class Remote:
                 request_id=getattr(request, "request_id", ""),
             ) from error
 
+    def stream(self, method: "grpc.UnaryStreamMultiCallable[Request, Answer]", request: Request) -> Iterator[Answer]:
+        """The answers of a stream, for as long as both sides keep it. Raises `CommandFailed`."""
+        try:
+            yield from method(request, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise from_rpc_error(
+                error, endpoint=self._endpoint, timeout_seconds=self._timeout_seconds, request_id=""
+            ) from error
+
 
 @contextmanager
 def connect(*, source: str = "cli", timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Remote]:

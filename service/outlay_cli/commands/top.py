@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from outlay_cli import options, output, remote
+from outlay_cli import options, remote
 from outlay_cli.errors import CommandFailed
+from outlay_cli.output import console, print_list
 from outlay_cli.top.board import Board
 from outlay_cli.top.reader import Reader
 from outlay_cli.top.screen import table
@@ -26,7 +27,7 @@ _LINES_AROUND: Final = 4
 @click.option("--once", is_flag=True, help="Print where budgets stand now, and end. So it is without a terminal.")
 @click.option("--for", "duration", type=options.duration, help="End after this long, such as 90s.")
 @options.output_option
-def top(organization: str, once: bool, duration: timedelta | None, form: str) -> None:
+def top(organization: str, once: bool, duration: timedelta | None, output: str) -> None:
     """Watch spend against caps, the fullest budget first.
 
     Follows every change as it is committed, and goes on by itself after the connection was cut. Ctrl-C ends it.
@@ -38,8 +39,8 @@ def top(organization: str, once: bool, duration: timedelta | None, form: str) ->
         reader.start()
         try:
             _wait_for_state(reader)
-            if once or form == "json" or not sys.stdout.isatty():
-                _print(organization, board, form)
+            if once or output == "json" or not sys.stdout.isatty():
+                _print(organization, board, output)
             else:
                 _follow(organization, board, reader, duration)
         except KeyboardInterrupt:
@@ -51,7 +52,9 @@ def top(organization: str, once: bool, duration: timedelta | None, form: str) ->
 
 def _wait_for_state(reader: Reader) -> None:
     if not reader.complete.wait(STATE_TIMEOUT_SECONDS):
-        raise CommandFailed(f"the state of the budgets did not arrive within {STATE_TIMEOUT_SECONDS:g} s")
+        raise CommandFailed(
+            f"no budget within {STATE_TIMEOUT_SECONDS:g} s: there is none, or the service hangs"
+        )
     if reader.refusal is not None:
         raise reader.refusal
 
@@ -59,19 +62,19 @@ def _wait_for_state(reader: Reader) -> None:
 def _print(organization: str, board: Board, form: str) -> None:
     lines = board.lines()
     if form == "json":
-        output.print_list([line.budget for line in lines], key="budgets", has_more=False)
+        print_list([line.budget for line in lines], key="budgets", has_more=False)
     else:
-        output.console().print(table(organization, lines, time.monotonic(), connected=True))
+        console().print(table(organization, lines, time.monotonic(), connected=True))
 
 
 def _follow(organization: str, board: Board, reader: Reader, duration: timedelta | None) -> None:
-    console = Console(highlight=False)
+    terminal = Console(highlight=False, markup=False, emoji=False)
     ends_at = time.monotonic() + duration.total_seconds() if duration is not None else float("inf")
-    with Live(console=console, auto_refresh=False, screen=True) as live:
+    with Live(console=terminal, auto_refresh=False, screen=True) as live:
         while time.monotonic() < ends_at:
             if reader.refusal is not None:
                 raise reader.refusal
-            rows_max = max(1, console.size.height - _LINES_AROUND)
+            rows_max = max(1, terminal.size.height - _LINES_AROUND)
             drawn = table(organization, board.lines(), time.monotonic(), connected=board.connected, rows_max=rows_max)
             live.update(drawn, refresh=True)
             time.sleep(REDRAWN_SECONDS)

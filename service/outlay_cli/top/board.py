@@ -22,7 +22,7 @@ class Line:
     """(when, spent micros) of the last minute, and the newest before it."""
 
     def micros_per_minute(self, now: float) -> int:
-        """How fast it was spent from in the last minute, or since it is watched. Refunds slow it down, to 0 at least."""
+        """How fast it was spent from in the last minute, or since it is watched. Refunds slow it, to 0 at least."""
         while len(self.spends) > 1 and self.spends[1][0] <= now - RATE_SECONDS:
             self.spends.popleft()
         if not self.spends:

@@ -16,7 +16,9 @@ _WARNING_PERCENT: Final = 75.0
 _FULL_PERCENT: Final = 100.0
 
 
-def table(organization: str, lines: Sequence[Line], now: float, *, connected: bool, rows_max: int | None = None) -> Table:
+def table(
+    organization: str, lines: Sequence[Line], now: float, *, connected: bool, rows_max: int | None = None
+) -> Table:
     """The fullest `rows_max` budgets. Colour says what the words say too."""
     shown = lines if rows_max is None else lines[:rows_max]
     hidden = len(lines) - len(shown)
