@@ -32,6 +32,7 @@ FILLED: dict[str, dict[str, Any]] = {
     "BatchRecordSpend": {"requests": [{"unit": "USD", "amount_micros": 1, "request_id": "r"}]},
     "RefundSpend": {"request_id": "r", "spend_record": "organizations/-/spendRecords/{SpendRecord}"},
     "QuerySpend": {"unit": "USD", "start_time": {"seconds": 0}, "end_time": {"seconds": 60}},
+    "ApplyCaps": {"manager": "yaml:caps"},
     "ListAlerts": {"parent": "organizations/acme"},
 }
 """What a request needs beside the name in question."""

@@ -13,14 +13,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from outlay.v1 import admin_service_pb2 as admin
-from outlay.v1 import api_key_pb2, budget_pb2, organization_pb2, webhook_endpoint_pb2
+from outlay.v1 import api_key_pb2, budget_pb2, caps_pb2, organization_pb2, webhook_endpoint_pb2
 from outlay.v1 import budget_service_pb2 as pb
 from support.tenants import MICROS_PER_CENT, Tenant, new_id, new_tenant
 from support.wire import METHODS
 
 UNIMPLEMENTED: Final = frozenset(
     {
-        "ApplyCaps",
         "GetWebhookEndpoint",
         "ListWebhookEndpoints",
         "CreateWebhookEndpoint",
@@ -189,6 +188,23 @@ class Examples:
     def _DeleteOrganization(self) -> Any:
         return admin.DeleteOrganizationRequest(
             name=new_tenant(self.tenant.admin, "spare").name, request_id=new_id("delete")
+        )
+
+    def _ApplyCaps(self) -> Any:
+        return caps_pb2.ApplyCapsRequest(
+            organization=self.tenant.name,
+            manager="yaml:examples",
+            adopt=True,
+            validate_only=True,
+            budgets=[
+                caps_pb2.DesiredBudget(
+                    budget=budget_pb2.Budget(
+                        name=self.tenant.child("budgets", "spending"), hard_cap_micros=10**12, hard_cap_enabled=True
+                    ),
+                    update_mask=FieldMask(paths=["hard_cap_micros", "hard_cap_enabled"]),
+                )
+            ],
+            request_id=new_id("apply"),
         )
 
     def _CreateApiKey(self) -> Any:

@@ -8,12 +8,13 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from outlay.v1 import admin_service_pb2 as pb
-from outlay.v1 import api_key_pb2, organization_pb2
+from outlay.v1 import api_key_pb2, caps_pb2, organization_pb2
 from outlay_server.api import from_wire, page_tokens, to_wire
 from outlay_server.api.caller import Call
 from outlay_server.api.changes import change_once
 from outlay_server.api.from_wire.organizations import OrganizationDeletion, OrganizationUpdate
 from outlay_server.control import Origin, api_keys, organizations
+from outlay_server.control import apply as control_apply
 from outlay_server.domain.api_key import SECRET_BYTES, assemble
 from outlay_server.domain.errors import Unimplemented
 from outlay_server.domain.views import OrganizationView
@@ -84,8 +85,17 @@ class AdminServicer:
 
     # Caps as code
 
-    async def apply_caps(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
+    async def apply_caps(self, request: caps_pb2.ApplyCapsRequest, call: Call) -> caps_pb2.ApplyCapsResponse:
+        asked = from_wire.caps.apply(request, call.caller)
+        if request.validate_only:
+            now = await self._store.now()
+            return to_wire.caps.plan(await self._store.read(lambda c: control_apply.plan(c, asked, now)))
+
+        def work(transaction: ControlTransaction, origin: Origin) -> caps_pb2.ApplyCapsResponse:
+            return to_wire.caps.plan(control_apply.apply(transaction, origin, asked, call.caller.scopes))
+
+        answer_type = caps_pb2.ApplyCapsResponse
+        return await change_once(self._store, call, asked.organization_id, request, answer_type, work)
 
     # Keys
 

@@ -112,7 +112,7 @@ def create(request: pb.CreateBudgetRequest, caller: Caller) -> BudgetCreation:
     fields.violations.add("budget_id", id_violation(request.budget_id))
     creation = BudgetCreation(
         name=BudgetName(organization_id, request.budget_id),
-        settings=_settings(fields, request.budget, BUDGET_PATHS),
+        settings=settings(fields, request.budget, BUDGET_PATHS),
         validate_only=request.validate_only,
         request_id=fields.request_id(request.request_id),
     )
@@ -128,7 +128,7 @@ def update(request: pb.UpdateBudgetRequest, caller: Caller) -> BudgetUpdate:
     if not request.budget.unit:
         # Immutable: one that is left out does not change.
         paths -= {"unit"}
-    settings = _settings(fields, request.budget, BUDGET_PATHS if request.allow_missing else paths)
+    values = settings(fields, request.budget, BUDGET_PATHS if request.allow_missing else paths)
     gates = dict(request.gates) if len(request.gates) <= GATES_PER_ORGANIZATION_MAX else {}
     if len(gates) < len(request.gates):
         fields.violations.add("gates", f"must have at most {GATES_PER_ORGANIZATION_MAX} entries")
@@ -140,7 +140,7 @@ def update(request: pb.UpdateBudgetRequest, caller: Caller) -> BudgetUpdate:
     assert name is not None
     return BudgetUpdate(
         name=name,
-        settings=settings,
+        settings=values,
         paths=paths,
         etag=request.budget.etag,
         allow_missing=request.allow_missing,
@@ -170,7 +170,7 @@ def delete(request: pb.DeleteBudgetRequest, caller: Caller) -> BudgetDeletion:
     )
 
 
-def _settings(fields: Fields, budget: budget_pb2.Budget, paths: frozenset[str]) -> BudgetSettings:
+def settings(fields: Fields, budget: budget_pb2.Budget, paths: frozenset[str]) -> BudgetSettings:
     """The settings in a message, checked as far as `paths` names them; the others have their defaults."""
     names = {path.partition(".")[0] for path in paths}
     is_enabled = budget.alerts_enabled if budget.HasField("alerts_enabled") else True

@@ -94,7 +94,7 @@ def create(request: pb.CreateOrganizationRequest, caller: Caller) -> Organizatio
     fields.violations.add("organization_id", id_violation(request.organization_id))
     creation = OrganizationCreation(
         organization_id=request.organization_id,
-        settings=_settings(fields, request.organization, ORGANIZATION_PATHS),
+        settings=settings(fields, request.organization, ORGANIZATION_PATHS),
         validate_only=request.validate_only,
         request_id=fields.request_id(request.request_id),
     )
@@ -107,7 +107,7 @@ def update(request: pb.UpdateOrganizationRequest, caller: Caller) -> Organizatio
     paths = paths_of(fields, request, "organization", ORGANIZATION_PATHS)
     change = OrganizationUpdate(
         organization_id=fields.required_organization("organization.name", request.organization.name),
-        settings=_settings(fields, request.organization, ORGANIZATION_PATHS if request.allow_missing else paths),
+        settings=settings(fields, request.organization, ORGANIZATION_PATHS if request.allow_missing else paths),
         paths=paths,
         etag=request.organization.etag,
         allow_missing=request.allow_missing,
@@ -169,7 +169,7 @@ def revoke_key(request: pb.RevokeApiKeyRequest, caller: Caller) -> KeyRevocation
     return KeyRevocation(name, request.etag, request_id)
 
 
-def _settings(
+def settings(
     fields: Fields, organization: organization_pb2.Organization, paths: frozenset[str]
 ) -> OrganizationSettings:
     """The settings in a message, checked as far as `paths` names them; the others have their defaults."""

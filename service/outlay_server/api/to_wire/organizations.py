@@ -88,15 +88,15 @@ def _struct(document: Mapping[str, JsonValue] | None) -> Struct | None:
     if document is None:
         return None
     struct = Struct()
-    struct.update(dict(map(_json_form, document.items())))
+    struct.update(dict(map(json_form, document.items())))
     return struct
 
 
-def _json_form(item: tuple[str, JsonValue]) -> tuple[str, JsonValue]:
+def json_form(item: tuple[str, JsonValue]) -> tuple[str, JsonValue]:
     """A field as the resource's own JSON has it: a Struct's numbers are doubles, and cannot hold every amount."""
     name, value = item
     if isinstance(value, dict):
-        return name, dict(map(_json_form, value.items()))
+        return name, dict(map(json_form, value.items()))
     if not isinstance(value, int) or isinstance(value, bool) or not name.endswith(_AMOUNT_SUFFIX):
         return name.replace(_TIME_SUFFIX, "_time") if value is None else name, value
     if name.endswith(_TIME_SUFFIX):
