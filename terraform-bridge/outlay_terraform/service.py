@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from outlay.v1 import admin_service_pb2, budget_pb2
+from outlay.v1 import admin_service_pb2, budget_pb2, organization_pb2
 from outlay.v1 import budget_service_pb2 as pb
 from outlay.v1.admin_service_pb2_grpc import AdminServiceStub
 from outlay.v1.budget_service_pb2_grpc import BudgetServiceStub
@@ -81,7 +81,7 @@ class Service:
                 return
             request.page_token = page.next_page_token
 
-    def organization(self, name: str) -> Any:
+    def organization(self, name: str) -> organization_pb2.Organization:
         """An organization as it is now. Raises as `call`."""
         return self.call(self.admin.GetOrganization, admin_service_pb2.GetOrganizationRequest(name=name))
 

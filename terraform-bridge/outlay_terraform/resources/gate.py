@@ -5,7 +5,7 @@ it back with the etag that was read; where somebody else was faster it is read a
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from outlay.v1 import admin_service_pb2 as pb
@@ -167,7 +167,7 @@ def _remote(organization: Organization, gate: GateMessage) -> Remote:
     )
 
 
-def _named(gates: Iterator[GateMessage] | Gates, gate_id: str) -> GateMessage | None:
+def _named(gates: Iterable[GateMessage], gate_id: str) -> GateMessage | None:
     return next((gate for gate in gates if gate.gate_id == gate_id), None)
 
 
