@@ -14,8 +14,6 @@ from outlay_sync.service import CallFailedError, Service
 Progress = Callable[[str, int, int], None]
 """Told before each organization: its name, its number from 1, and how many there are."""
 
-ADOPT: Final = CapsChangeType.CAPS_CHANGE_TYPE_ADOPT
-
 _BUDGET_FIELD: Final = re.compile(r"budgets\[([0-9]+)\](?:\.budget)?(?:\.(.+))?", re.ASCII)
 _GATE_FIELD: Final = re.compile(r"organization_settings\.organization\.gates\[([0-9]+)\](?:\.(.+))?", re.ASCII)
 
@@ -47,23 +45,9 @@ class OrganizationPlan:
     answer: ApplyCapsResponse
 
     @property
-    def changes(self) -> list[CapsChange]:
-        """What applying would change."""
-        return [change for change in self.answer.changes if not self._is_left_alone(change)]
-
-    @property
-    def unadopted(self) -> list[str]:
-        """Names of what is as it is desired and is kept by nobody: nothing to do, but to adopt it."""
-        return [change.resource for change in self.answer.changes if self._is_left_alone(change)]
-
-    def _is_left_alone(self, change: CapsChange) -> bool:
-        only_managed_by = all(field.path == "managed_by" for field in change.fields)
-        return change.type == ADOPT and only_managed_by and not self.request.adopt and not change_is_foreign(change)
-
-
-def change_is_foreign(change: CapsChange) -> bool:
-    """Whether another manager keeps the resource of a change."""
-    return any(field.path == "managed_by" and field.before.string_value for field in change.fields)
+    def changes(self) -> Sequence[CapsChange]:
+        """What applying changes."""
+        return self.answer.changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +92,13 @@ def make_plan(desired: Desired, service: Service, options: Options, progress: Pr
     return Plan(desired.manager, plans, failures)
 
 
-def ask(service: Service, request: ApplyCapsRequest) -> ApplyCapsResponse:
-    """The plan of a request; nothing is changed."""
+def ask(service: Service, request: ApplyCapsRequest, plan_etag: str = "") -> ApplyCapsResponse:
+    """The plan of a request; nothing is changed. Fails where it is no longer the plan of `plan_etag`."""
     question = ApplyCapsRequest()
     question.CopyFrom(request)
     question.validate_only = True
+    question.plan_etag = plan_etag
     return service.apply_caps(question)
-
-
-def moved_resources(saved: OrganizationPlan, current: ApplyCapsResponse) -> list[str]:
-    """Names of the resources whose change is another than it was when the plan was saved."""
-    before = {change.resource: change for change in saved.answer.changes}
-    now = {change.resource: change for change in current.changes}
-    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
 def drift_of(plan: Plan) -> Plan:

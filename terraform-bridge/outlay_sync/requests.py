@@ -65,10 +65,7 @@ def desired_budget(budget: Budget) -> DesiredBudget:
         if setting.value is not None:
             _set(message, path, setting.value)
     desired = DesiredBudget(budget=message)
-    desired.update_mask.paths.extend(budget.settings)
-    if not budget.settings:
-        # An absent mask would mean what is present in the message; the unit is compared in any case.
-        desired.update_mask.paths.append("unit")
+    desired.update_mask.paths.extend(["unit", *budget.settings])
     return desired
 
 

@@ -19,7 +19,6 @@ from outlay_cli.text import printable
 from outlay_sync import describe, planning
 from outlay_sync.plan_file import NoPlanError, read_plan
 from outlay_sync.planning import Failure, OrganizationPlan, Plan
-from outlay_sync.problems import Problem
 from outlay_sync.requests import Options
 from outlay_sync.service import CallFailedError
 
@@ -56,15 +55,12 @@ def apply_saved(path: Path, options: Options, output: Output) -> ExitCode:
         for organization in saved.organizations:
             _allow(organization, options)
             try:
-                answer = planning.ask(connected, organization.request)
+                answer = planning.ask(connected, organization.request, organization.answer.plan_etag)
             except CallFailedError as error:
                 problems = planning.problems_of(error, organization.request, organization.places)
                 failures.append(Failure(organization.name, problems))
-                continue
-            moved = planning.moved_resources(organization, answer)
-            if answer.plan_etag != organization.answer.plan_etag:
-                failures.append(Failure(organization.name, [_moved(organization, moved)]))
-            current.append(replace(organization, answer=answer))
+            else:
+                current.append(replace(organization, answer=answer))
     return _apply(Plan(saved.manager, current, failures), output)
 
 
@@ -74,12 +70,6 @@ def _allow(organization: OrganizationPlan, options: Options) -> None:
     request.allow_cap_below_spend |= options.allow_cap_below_spend
     request.allow_removing_hard_cap |= options.allow_removing_hard_cap
     request.allow_deleting_in_use |= options.allow_deleting_in_use
-
-
-def _moved(organization: OrganizationPlan, resources: Sequence[str]) -> Problem:
-    names = ", ".join(resources[:_NAMES_MAX]) or organization.name
-    message = f"changed since the plan was saved ({names}): plan again"
-    return Problem(organization.places.of(resources[0] if resources else organization.name), organization.name, message)
 
 
 def _apply(plan: Plan, output: Output) -> ExitCode:

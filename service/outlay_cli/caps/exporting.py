@@ -94,4 +94,4 @@ def _write(folder: Path, contents: dict[str, str], *, overwrite: bool) -> None:
             (folder / name).write_text(content, encoding="utf-8")
     except OSError as error:
         raise CommandFailed(f"{folder} cannot be written: {error.strerror}.") from error
-    click.echo(f"Wrote {len(contents) - 2} organizations to {folder}.")
+    click.echo(f"Wrote {folder}: {', '.join(sorted(contents))}.")

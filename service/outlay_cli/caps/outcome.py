@@ -43,9 +43,6 @@ def notes(plan: Plan, title: Title) -> Iterator[str]:
     """What to know beside the changes."""
     if title == "drift":
         return
-    unadopted = sum(len(organization.unadopted) for organization in plan.organizations)
-    if unadopted:
-        yield f"{_resources(unadopted)} as the files say and not kept as code yet: apply --adopt takes over."
     orphans = [name for organization in plan.organizations for name in organization.answer.orphans]
     if orphans:
         names = ", ".join(orphans[:10]) + (", …" if len(orphans) > 10 else "")

@@ -40,5 +40,5 @@ def validate(paths: Sequence[Path], source: str, output: Output) -> int:
             }
         )
         return ExitCode.DONE
-    click.echo(f"Valid: {len(found.organizations)} organizations, {budget_count} budgets.")
+    click.echo(f"Valid. Organizations: {len(found.organizations)}, budgets: {budget_count}.")
     return ExitCode.DONE
