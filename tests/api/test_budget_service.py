@@ -494,9 +494,14 @@ async def test_rows_begin_at_the_days_of_the_zone(owner: Client, ledger_rows: li
     assert found == [("15T11:00", {}, 15)]
 
 
-async def test_a_stretch_that_begins_within_an_hour_counts_from_there(owner: Client, ledger_rows: list[str]) -> None:
+async def test_a_stretch_that_cuts_an_hour_counts_the_quarters_of_it_that_it_touches(
+    owner: Client, ledger_rows: list[str]
+) -> None:
+    """Records stand at each full hour. The quarter that `start_time` lies in counts whole, the hour's others not."""
     found = await rows(owner, granularity=pb.GRANULARITY_HOUR, start_time=at(1), end_time=at(7_201))
-    assert found == [("15T13:00", {}, 2), ("15T14:00", {}, 3)]
+    assert found == [("15T12:00", {}, 1), ("15T13:00", {}, 2), ("15T14:00", {}, 3)]
+    found = await rows(owner, granularity=pb.GRANULARITY_HOUR, start_time=at(900), end_time=at(7_200))
+    assert found == [("15T13:00", {}, 2)]
 
 
 async def test_sums_are_filtered_by_labels_that_are_not_grouped_by(owner: Client, ledger_rows: list[str]) -> None:

@@ -363,6 +363,7 @@ class BudgetSpend(_message.Message):
     ALERTS_SENT_FIELD_NUMBER: _builtins.int
     DENIED_COUNT_FIELD_NUMBER: _builtins.int
     PROJECTED_EXHAUSTION_TIME_FIELD_NUMBER: _builtins.int
+    FORECAST_FIELD_NUMBER: _builtins.int
     spent_micros: _builtins.int
     """Recorded spend less refunds, in micros."""
     reserved_micros: _builtins.int
@@ -391,8 +392,15 @@ class BudgetSpend(_message.Message):
 
     @_builtins.property
     def projected_exhaustion_time(self) -> _timestamp_pb2.Timestamp:
-        """When the limit is reached if the spend of the cycle so far goes on in a straight line. Absent without a limit,
-        without spend, where spend has reached the limit, and where that lies after the cycle's end.
+        """When the limit is reached: where `forecast` is filled that of the forecast; elsewhere if the spend of the cycle so
+        far goes on in a straight line. Absent without a limit, without spend, where spend has reached the limit, and where
+        that lies after the cycle's end.
+        """
+
+    @_builtins.property
+    def forecast(self) -> Global___Forecast:
+        """Where the spend goes, by the days of the cycle so far. Filled by GetBudget alone, once the cycle has three complete
+        days from the first with spend on.
         """
 
     def __init__(
@@ -408,10 +416,11 @@ class BudgetSpend(_message.Message):
         alerts_sent: _abc.Iterable[_builtins.int] | None = ...,
         denied_count: _builtins.int = ...,
         projected_exhaustion_time: _timestamp_pb2.Timestamp | None = ...,
+        forecast: Global___Forecast | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_available_micros", b"_available_micros", "_percent_used", b"_percent_used", "available_micros", b"available_micros", "cycle_end", b"cycle_end", "cycle_start", b"cycle_start", "percent_used", b"percent_used", "projected_exhaustion_time", b"projected_exhaustion_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available_micros", b"_available_micros", "_percent_used", b"_percent_used", "available_micros", b"available_micros", "cycle_end", b"cycle_end", "cycle_start", b"cycle_start", "forecast", b"forecast", "percent_used", b"percent_used", "projected_exhaustion_time", b"projected_exhaustion_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available_micros", b"_available_micros", "_percent_used", b"_percent_used", "alerts_sent", b"alerts_sent", "available_micros", b"available_micros", "cycle_end", b"cycle_end", "cycle_start", b"cycle_start", "denied_count", b"denied_count", "overrun_micros", b"overrun_micros", "percent_used", b"percent_used", "projected_exhaustion_time", b"projected_exhaustion_time", "reserved_micros", b"reserved_micros", "spent_micros", b"spent_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available_micros", b"_available_micros", "_percent_used", b"_percent_used", "alerts_sent", b"alerts_sent", "available_micros", b"available_micros", "cycle_end", b"cycle_end", "cycle_start", b"cycle_start", "denied_count", b"denied_count", "forecast", b"forecast", "overrun_micros", b"overrun_micros", "percent_used", b"percent_used", "projected_exhaustion_time", b"projected_exhaustion_time", "reserved_micros", b"reserved_micros", "spent_micros", b"spent_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available_micros: _TypeAlias = _typing.Literal["available_micros"]  # noqa: Y015
     _WhichOneofArgType__available_micros: _TypeAlias = _typing.Literal["_available_micros", b"_available_micros"]  # noqa: Y015
@@ -423,3 +432,58 @@ class BudgetSpend(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__percent_used) -> _WhichOneofReturnType__percent_used | None: ...
 
 Global___BudgetSpend: _TypeAlias = BudgetSpend  # noqa: Y015
+
+@_typing.final
+class Forecast(_message.Message):
+    """Where the spend of a budget goes if its days go on along the line of least squares through the daily sums of the
+    cycle's complete days. The line is level where there are fewer than 7 of them. What is held is not in it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTED_SPEND_MICROS_FIELD_NUMBER: _builtins.int
+    LOW_MICROS_FIELD_NUMBER: _builtins.int
+    HIGH_MICROS_FIELD_NUMBER: _builtins.int
+    EXHAUSTION_TIME_FIELD_NUMBER: _builtins.int
+    DAY_COUNT_FIELD_NUMBER: _builtins.int
+    projected_spend_micros: _builtins.int
+    """Spend at the end of the cycle, in micros. Absent where the cycle is LIFETIME."""
+    low_micros: _builtins.int
+    """The lower end of the 80 % prediction interval of it, in micros; never below what is spent. Absent with it."""
+    high_micros: _builtins.int
+    """The upper end, in micros. Absent with it."""
+    day_count: _builtins.int
+    """How many complete days the line was fitted to: 3 to 366. Those before the first spend are not among them."""
+    @_builtins.property
+    def exhaustion_time(self) -> _timestamp_pb2.Timestamp:
+        """When the limit is reached on the line. Absent without a limit, where spend has reached it, and where that lies after
+        the cycle's end (for LIFETIME: more than 366 days ahead).
+        """
+
+    def __init__(
+        self,
+        *,
+        projected_spend_micros: _builtins.int | None = ...,
+        low_micros: _builtins.int | None = ...,
+        high_micros: _builtins.int | None = ...,
+        exhaustion_time: _timestamp_pb2.Timestamp | None = ...,
+        day_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high_micros", b"_high_micros", "_low_micros", b"_low_micros", "_projected_spend_micros", b"_projected_spend_micros", "exhaustion_time", b"exhaustion_time", "high_micros", b"high_micros", "low_micros", b"low_micros", "projected_spend_micros", b"projected_spend_micros"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high_micros", b"_high_micros", "_low_micros", b"_low_micros", "_projected_spend_micros", b"_projected_spend_micros", "day_count", b"day_count", "exhaustion_time", b"exhaustion_time", "high_micros", b"high_micros", "low_micros", b"low_micros", "projected_spend_micros", b"projected_spend_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high_micros: _TypeAlias = _typing.Literal["high_micros"]  # noqa: Y015
+    _WhichOneofArgType__high_micros: _TypeAlias = _typing.Literal["_high_micros", b"_high_micros"]  # noqa: Y015
+    _WhichOneofReturnType__low_micros: _TypeAlias = _typing.Literal["low_micros"]  # noqa: Y015
+    _WhichOneofArgType__low_micros: _TypeAlias = _typing.Literal["_low_micros", b"_low_micros"]  # noqa: Y015
+    _WhichOneofReturnType__projected_spend_micros: _TypeAlias = _typing.Literal["projected_spend_micros"]  # noqa: Y015
+    _WhichOneofArgType__projected_spend_micros: _TypeAlias = _typing.Literal["_projected_spend_micros", b"_projected_spend_micros"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high_micros) -> _WhichOneofReturnType__high_micros | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low_micros) -> _WhichOneofReturnType__low_micros | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__projected_spend_micros) -> _WhichOneofReturnType__projected_spend_micros | None: ...
+
+Global___Forecast: _TypeAlias = Forecast  # noqa: Y015

@@ -1293,7 +1293,7 @@ class ListSpendRecordsResponse(_message.Message):
     """For the next page; empty on the last."""
     @_builtins.property
     def spend_records(self) -> _containers.RepeatedCompositeFieldContainer[_spend_record_pb2.SpendRecord]:
-        """Newest first."""
+        """Newest first. In search of labels a page may be short, and even empty, before the last."""
 
     def __init__(
         self,
@@ -1339,11 +1339,11 @@ class QuerySpendRequest(_message.Message):
     """`next_page_token` of the page before; the other fields must not change between pages."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """From this instant on, by `charge_time`."""
+        """From this instant on, by `charge_time`. The quarter of an hour in UTC that it lies in counts whole."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Until before this instant. At most 366 days after `start_time`."""
+        """Until before this instant. At most 366 days after `start_time`. A quarter of an hour that it cuts counts whole."""
 
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

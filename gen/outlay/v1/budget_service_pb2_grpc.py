@@ -331,7 +331,8 @@ class BudgetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSpendRecords(self, request, context):
-        """The ledger, newest first by `create_time`.
+        """The ledger, newest first: by `create_time`; where `unit`, a time or labels are asked for, by `charge_time`. Records
+        that are older than the server's retention are gone.
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
         """
@@ -341,7 +342,10 @@ class BudgetServiceServicer(object):
 
     def QuerySpend(self, request, context):
         """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
-        refund.
+        refund. Sums are kept for quarters of an hour, and stay when retention deletes the records.
+
+        A page may have fewer rows than asked for, where many sets of labels are added up: the last page is the one without
+        `next_page_token`.
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
         """

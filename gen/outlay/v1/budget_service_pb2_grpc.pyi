@@ -161,13 +161,17 @@ class BudgetServiceStub:
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     ListSpendRecords: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListSpendRecordsRequest, _budget_service_pb2.ListSpendRecordsResponse]
-    """The ledger, newest first by `create_time`.
+    """The ledger, newest first: by `create_time`; where `unit`, a time or labels are asked for, by `charge_time`. Records
+    that are older than the server's retention are gone.
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     QuerySpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.QuerySpendRequest, _budget_service_pb2.QuerySpendResponse]
     """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
-    refund.
+    refund. Sums are kept for quarters of an hour, and stay when retention deletes the records.
+
+    A page may have fewer rows than asked for, where many sets of labels are added up: the last page is the one without
+    `next_page_token`.
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
@@ -314,13 +318,17 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     ListSpendRecords: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListSpendRecordsRequest, _budget_service_pb2.ListSpendRecordsResponse]  # type: ignore[assignment]
-    """The ledger, newest first by `create_time`.
+    """The ledger, newest first: by `create_time`; where `unit`, a time or labels are asked for, by `charge_time`. Records
+    that are older than the server's retention are gone.
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
     QuerySpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.QuerySpendRequest, _budget_service_pb2.QuerySpendResponse]  # type: ignore[assignment]
     """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
-    refund.
+    refund. Sums are kept for quarters of an hour, and stay when retention deletes the records.
+
+    A page may have fewer rows than asked for, where many sets of labels are added up: the last page is the one without
+    `next_page_token`.
 
     Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
     """
@@ -554,7 +562,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.ListSpendRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ListSpendRecordsResponse, _abc.Awaitable[_budget_service_pb2.ListSpendRecordsResponse]]:
-        """The ledger, newest first by `create_time`.
+        """The ledger, newest first: by `create_time`; where `unit`, a time or labels are asked for, by `charge_time`. Records
+        that are older than the server's retention are gone.
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
         """
@@ -566,7 +575,10 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.QuerySpendResponse, _abc.Awaitable[_budget_service_pb2.QuerySpendResponse]]:
         """Sums of the ledger by hour or day and by label, for charts and reports. Refunds count at the time of what they
-        refund.
+        refund. Sums are kept for quarters of an hour, and stay when retention deletes the records.
+
+        A page may have fewer rows than asked for, where many sets of labels are added up: the last page is the one without
+        `next_page_token`.
 
         Scope: `budgets:read` or `control:read`. Errors: NOT_FOUND. When unreachable: show the last answer with its age.
         """

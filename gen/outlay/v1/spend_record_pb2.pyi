@@ -50,8 +50,8 @@ Global___SpendRecordKind: _TypeAlias = SpendRecordKind  # noqa: Y015
 
 @_typing.final
 class SpendRecord(_message.Message):
-    """One entry of the ledger. It is never changed and never deleted; a mistake is put right by a refund, which is an entry
-    too.
+    """One entry of the ledger. It is never changed; a mistake is put right by a refund, which is an entry too. It is deleted
+    only by age, where the server has a retention.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -26,7 +26,7 @@ from outlay_server.domain.errors import MissingScope, NotFound, OutlayError
 from outlay_server.domain.names import OrganizationName
 from outlay_server.domain.views import BudgetView
 from outlay_server.ledger import Ledger
-from outlay_server.store import reads
+from outlay_server.store import forecasts, reads
 from outlay_server.store.contract import ControlTransaction, Store
 from outlay_server.watch import WatchHub
 
@@ -47,7 +47,7 @@ class BudgetServicer:
     async def get_budget(self, request: pb.GetBudgetRequest, call: Call) -> budget_pb2.Budget:
         name = from_wire.budgets.get(request, call.caller)
         now = await self._store.now()
-        view = await self._store.read(lambda c: reads.budget_view(c, name.organization_id, name.resource_id, now))
+        view = await self._store.read(lambda c: forecasts.budget_view(c, name.organization_id, name.resource_id, now))
         return to_wire.budgets.budget(view)
 
     async def list_budgets(self, request: pb.ListBudgetsRequest, call: Call) -> pb.ListBudgetsResponse:
@@ -164,20 +164,16 @@ class BudgetServicer:
 
     async def list_spend_records(self, request: pb.ListSpendRecordsRequest, call: Call) -> pb.ListSpendRecordsResponse:
         asked = from_wire.queries.records(request, call.caller)
-        size = asked.page.size
-        rows = await self._store.read(lambda c: ledger_queries.spend_records(c, asked, size + 1))
-        shown = rows[:size]
-        token = page_tokens.seal(request, (shown[-1][0].record_id,)) if len(rows) > size else ""
-        messages = [to_wire.spend.record(row, asked.organization_id, refunded) for row, refunded in shown]
+        page = await self._store.read(lambda c: ledger_queries.spend_records(c, asked))
+        token = "" if page.next is None else page_tokens.seal(request, page.next)
+        messages = [to_wire.spend.record(row, asked.organization_id, refunded) for row, refunded in page.records]
         return pb.ListSpendRecordsResponse(spend_records=messages, next_page_token=token)
 
     async def query_spend(self, request: pb.QuerySpendRequest, call: Call) -> pb.QuerySpendResponse:
         asked = from_wire.queries.spend(request, call.caller)
-        size = asked.page.size
-        rows = await self._store.read(lambda c: ledger_queries.spend_rows(c, asked, size + 1))
-        shown = rows[:size]
-        token = page_tokens.seal(request, (shown[-1].start, *shown[-1].values)) if len(rows) > size else ""
-        messages = [to_wire.spend.row(row, asked.group_by) for row in shown]
+        page = await self._store.read(lambda c: ledger_queries.spend_rows(c, asked))
+        token = "" if page.next is None else page_tokens.seal(request, page.next)
+        messages = [to_wire.spend.row(row, asked.group_by) for row in page.rows]
         return pb.QuerySpendResponse(rows=messages, next_page_token=token)
 
     async def watch_budgets(

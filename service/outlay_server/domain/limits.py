@@ -81,6 +81,17 @@ REQUEST_ID_PATTERN: Final = re.compile(r"[\x20-\x7e]{1,128}", re.ASCII)
 REQUEST_ID_MAX_LENGTH: Final = 128
 """The upper bound inside `REQUEST_ID_PATTERN`, for messages and schemas."""
 
+# Forecasts
+
+FORECAST_DAYS_MIN: Final = 3
+"""Complete days with spend before there is a forecast: two have a mean, but hardly a scatter to tell its error by."""
+
+FORECAST_SLOPE_DAYS_MIN: Final = 7
+"""Days from which on the line may slope: over less than a week a slope is mostly the difference between weekdays."""
+
+FORECAST_DAYS_MAX: Final = 366
+"""Days that a forecast looks back, and ahead: a year, where a cycle has no end."""
+
 # Reservations and records
 
 RESERVATION_TTL_DEFAULT_SECONDS: Final = 300
@@ -159,3 +170,30 @@ WATCHERS_MAX: Final = 2_000
 
 WATCHER_BEHIND_MAX: Final = 1_000
 """Changes that wait for one watcher to read them; one that falls further behind is cut off."""
+
+# Webhooks
+
+WEBHOOK_URI_MAX_BYTES: Final = 2_048
+"""What every browser, proxy and receiver takes."""
+
+WEBHOOK_SECRET_MIN_BYTES: Final = 24
+WEBHOOK_SECRET_MAX_BYTES: Final = 64
+"""What Standard Webhooks asks of a signing secret."""
+
+WEBHOOK_SECRET_OVERLAP_DEFAULT_SECONDS: Final = 86_400
+"""How long two secrets sign after a rotation: a working day in every time zone."""
+
+WEBHOOK_SECRET_OVERLAP_MAX_SECONDS: Final = 7 * 86_400
+"""A secret that was rotated because it leaked must not sign for much longer."""
+
+MAIL_RECIPIENTS_MAX: Final = 5
+"""Addresses of one mail endpoint; a list of people belongs on the mail server."""
+
+ENDPOINT_FAILING_MAX_SECONDS: Final = 5 * 86_400
+"""After this long without one success an endpoint is disabled: a long weekend and the day after it."""
+
+EVENTS_KEPT_SECONDS: Final = 30 * 86_400
+"""How long events and what became of them are kept, to be looked at and replayed."""
+
+REPLAYED_MAX: Final = 10_000
+"""Dead deliveries that one call sends again: they become due in one transaction."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from outlay_server.domain.budget import Budget, BudgetCounter, Limits
+from outlay_server.domain.forecast import Forecast
 from outlay_server.domain.gate import Gate
 from outlay_server.domain.instant import Instant
 
@@ -15,6 +16,8 @@ class BudgetView:
     counter: BudgetCounter
     limits: Limits
     now: Instant
+    forecast: Forecast | None = None
+    """Where its spend goes. None also where it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from outlay_server.domain.instant import Instant
 from outlay_server.domain.limits import COUNTER_MICROS_MAX, OPEN_RESERVATIONS_PER_BUDGET_MAX
 from outlay_server.domain.names import is_uuid
 from outlay_server.domain.reservation import joined_labels
-from outlay_server.domain.selector import matches
+from outlay_server.domain.selector import MATCH_ALL, matches
 from outlay_server.store import rollups, rows, statements
 from outlay_server.store.statements import Statement
 
@@ -153,7 +153,10 @@ def summed_counter(driver: Driver, organization_key: int, budget: Budget, window
     """Sum what a budget counts in one cycle from the ledger and its rollups. Denials are not in it and start at 0."""
     counter = BudgetCounter(budget.key, window)
     within = (organization_key, budget.unit, window.start, window.end)
-    for labels, spent in rollups.spent_by_labels(driver.fetch, organization_key, budget.unit, window):
+    together = budget.selector == MATCH_ALL
+    for labels, spent in rollups.spent_by_labels(
+        driver.fetch, organization_key, budget.unit, window, together=together
+    ):
         if matches(budget.selector, dict(rows.load_labels(labels))):
             counter.spent_micros += spent
     # More than a counter holds can have been spent while nobody counted it. What it shows then stops at its bound.

@@ -1,24 +1,64 @@
-"""Reading the ledger itself: records, sums of spend, audit events. Sync, on a read-only connection."""
+"""Reading the ledger itself: records and audit events. Sync, on a read-only connection.
 
-from collections.abc import Iterable, Mapping, Sequence
+Every query here is a range of an index, as long as a page: none looks at records that it does not show, but for those
+of other labels in the same quarter of an hour.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import groupby
+from typing import Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, func, select, tuple_
 
 from outlay_server.domain.audit import AuditEvent
 from outlay_server.domain.errors import NotFound
-from outlay_server.domain.instant import Instant
+from outlay_server.domain.instant import BEGINNING_OF_TIME, END_OF_TIME, Instant
 from outlay_server.domain.names import SpendRecordName
+from outlay_server.domain.rollups import BUCKET_MICROS, bucket_of
+from outlay_server.domain.selector import MATCH_ALL, Selector, matches
 from outlay_server.domain.spend import RecordKind, SpendRecord
 from outlay_server.store import rows, tables
+from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.reads import organization_row
+from outlay_server.store.rollups import labels_digest, units_of
 
-Labels = Mapping[str, str]
+Position = tuple[Instant, str]
+"""Where a page ends: the `charge_time` and the id of its last record."""
 
-SCAN_ROWS = 1_000
-"""Records read at a time when labels are filtered, which SQL does not do for us on both stores alike."""
+WORK_MAX: Final = 20_000
+"""Rollups and records that are looked through for one page of records with certain labels; then it ends short."""
+
+ROLLUPS_AT_ONCE: Final = 1_000
+"""Rollups that are read at a time in the search for labels."""
+
+LABEL_SETS_AT_ONCE: Final = 500
+"""Sets of labels that one query names. Where more match, the records themselves are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records are wanted."""
+
+    unit: str = ""
+    """"" for every unit."""
+    start: Instant | None = None
+    end: Instant | None = None
+    """By `charge_time`, half-open."""
+    labels: Selector = MATCH_ALL
+
+    @property
+    def is_empty(self) -> bool:
+        return self == RecordFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Records, each with how much of it was credited back; and where the next page begins after, None for the last."""
+
+    records: Sequence[tuple[SpendRecord, int]]
+    next: Position | None
 
 
 def spend_record(connection: Connection, organization_id: str, record_id: str) -> tuple[SpendRecord, int]:
@@ -32,45 +72,149 @@ def spend_record(connection: Connection, organization_id: str, record_id: str) -
 
 
 def spend_records(
-    connection: Connection,
-    organization_id: str,
-    after_id: str,
-    limit: int,
-    *,
-    unit: str = "",
-    start: Instant | None = None,
-    end: Instant | None = None,
-    label_filters: Labels | None = None,
-) -> list[tuple[SpendRecord, int]]:
-    """Records, newest first, after `after_id` ("" for the first page), each with how much of it was credited back.
+    connection: Connection, organization_id: str, wanted: RecordFilter, after: Position | None, limit: int
+) -> RecordPage:
+    """A page of at most `limit` records after the position (None: the first page).
 
-    `start` (inclusive) and `end` (exclusive) bound the instant whose cycle a record counts in.
+    Without a filter newest first by creation; with one newest first by `charge_time`. A page in search of labels may be
+    short, and even empty, before the last.
     """
     key = organization_row(connection, organization_id).key
+    if wanted.is_empty:
+        found: list[SpendRecord] = _by_creation(connection, key, after, limit + 1)
+        stop = None
+    else:
+        found, stop = _by_charge(connection, key, wanted, after, limit + 1)
+    shown = found[:limit]
+    if len(found) > limit:
+        stop = (shown[-1].charge_time, shown[-1].record_id)
+    return RecordPage(_with_refunds(connection, key, shown), stop)
+
+
+def _by_creation(connection: Connection, key: int, after: Position | None, limit: int) -> list[SpendRecord]:
     table = tables.spend_records
-    query = _within(select(table).where(table.c.organization_key == key), unit, start, end).order_by(table.c.id.desc())
-    wanted = dict(label_filters or {}).items()
+    query = select(table).where(table.c.organization_key == key).order_by(table.c.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(table.c.id < after[1])
+    return [rows.record_from_row(row) for row in connection.execute(query)]
+
+
+def _by_charge(
+    connection: Connection, key: int, wanted: RecordFilter, after: Position | None, limit: int
+) -> tuple[list[SpendRecord], Position | None]:
+    """Up to `limit` records, and where the search was given up if it was."""
+    units = [wanted.unit] if wanted.unit else units_of(ConnectionDriver(connection).fetch, key)
+    searches = [_Search(connection, key, unit, wanted, after, limit) for unit in units]
+    merged = heapq.merge(*(search.records() for search in searches), key=_position, reverse=True)
     found: list[SpendRecord] = []
-    while len(found) < limit:
-        size = limit if not wanted else SCAN_ROWS
-        page = query.where(table.c.id < after_id) if after_id else query
-        records = [rows.record_from_row(row) for row in connection.execute(page.limit(size))]
-        found += [record for record in records if wanted <= dict(record.labels).items()]
-        if len(records) < size:
+    for item in merged:
+        if isinstance(item, _GivenUp):
+            return found, item.position
+        found.append(item)
+        if len(found) == limit:
             break
-        after_id = records[-1].record_id
-    return _with_refunds(connection, key, found[:limit])
+    return found, None
 
 
-def _within(query: Select[Any], unit: str, start: Instant | None, end: Instant | None) -> Select[Any]:
-    table = tables.spend_records
-    if unit:
-        query = query.where(table.c.unit == unit)
-    if start is not None:
-        query = query.where(table.c.charge_time >= start)
-    if end is not None:
-        query = query.where(table.c.charge_time < end)
-    return query
+@dataclass(frozen=True, slots=True)
+class _GivenUp:
+    """Stands among records, in their order: what comes after it was not looked for."""
+
+    position: Position
+
+
+def _position(item: SpendRecord | _GivenUp) -> Position:
+    return item.position if isinstance(item, _GivenUp) else (item.charge_time, item.record_id)
+
+
+class _Search:
+    """The records of one unit that are wanted, newest first by charge, read as they are consumed."""
+
+    def __init__(
+        self, connection: Connection, key: int, unit: str, wanted: RecordFilter, after: Position | None, limit: int
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._unit = unit
+        self._labels = wanted.labels
+        self._start = BEGINNING_OF_TIME if wanted.start is None else wanted.start
+        self._end = END_OF_TIME if wanted.end is None else wanted.end
+        self._after = after
+        self._limit = limit
+        self._work = 0
+
+    def records(self) -> Iterator[SpendRecord | _GivenUp]:
+        if self._labels == MATCH_ALL:
+            # One page of them is as many as the merged page can take.
+            return iter(self._charged(self._start, self._end, self._limit))
+        return self._labelled()
+
+    def _labelled(self) -> Iterator[SpendRecord | _GivenUp]:
+        """By way of the rollups, which know the quarters of an hour that hold such labels at all."""
+        before = None if self._after is None else self._after[0]
+        for bucket, group in groupby(self._rollups(before), key=lambda row: Instant(row[0])):
+            texts = [text for _, text in group if matches(self._labels, dict(rows.load_labels(text)))]
+            if texts:
+                start, end = max(bucket, self._start), min(Instant(bucket + BUCKET_MICROS), self._end)
+                found = self._charged(start, end, self._limit, texts if len(texts) <= LABEL_SETS_AT_ONCE else None)
+                self._work += len(found)
+                yield from (record for record in found if matches(self._labels, dict(record.labels)))
+                if len(found) == self._limit:
+                    # There may be more of this quarter: the next page begins after the last that was seen.
+                    yield _GivenUp((found[-1].charge_time, found[-1].record_id))
+                    return
+            if self._work > WORK_MAX:
+                yield _GivenUp((bucket, ""))
+                return
+
+    def _rollups(self, before: Instant | None) -> Iterator[tuple[int, str]]:
+        """(bucket, labels as JSON) of the rollups that the records wanted are in, newest first."""
+        table = tables.spend_rollups
+        base = (
+            select(table.c.bucket, table.c.labels)
+            .where(
+                table.c.organization_key == self._key,
+                table.c.unit == self._unit,
+                table.c.bucket >= bucket_of(self._start),
+                table.c.bucket < self._end,
+            )
+            .order_by(table.c.bucket.desc(), table.c.labels_digest.desc())
+            .limit(ROLLUPS_AT_ONCE)
+        )
+        query = base if before is None else base.where(table.c.bucket <= before)
+        while True:
+            page = self._connection.execute(query).all()
+            self._work += len(page)
+            yield from ((bucket, labels) for bucket, labels in page)
+            if len(page) < ROLLUPS_AT_ONCE:
+                return
+            last = (page[-1][0], labels_digest(page[-1][1]))
+            query = base.where(tuple_(table.c.bucket, table.c.labels_digest) < last)
+
+    def _charged(
+        self, start: Instant, end: Instant, limit: int, label_texts: Sequence[str] | None = None
+    ) -> list[SpendRecord]:
+        table = tables.spend_records
+        query = (
+            select(table)
+            .where(
+                table.c.organization_key == self._key,
+                table.c.unit == self._unit,
+                table.c.charge_time >= start,
+                table.c.charge_time < end,
+            )
+            .order_by(table.c.charge_time.desc(), table.c.id.desc())
+            .limit(limit)
+        )
+        if self._after is not None:
+            charge_time, record_id = self._after
+            # The bound on the time alone is one that an index of it can use.
+            query = query.where(
+                table.c.charge_time <= charge_time, (table.c.charge_time < charge_time) | (table.c.id < record_id)
+            )
+        if label_texts is not None:
+            query = query.where(table.c.labels.in_(label_texts))
+        return [rows.record_from_row(row) for row in self._connection.execute(query)]
 
 
 def _with_refunds(
@@ -89,72 +233,6 @@ def _with_refunds(
     return [
         (record, 0 if record.kind is RecordKind.REFUND else refunded.get(record.record_id, 0)) for record in records
     ]
-
-
-@dataclass(slots=True)
-class SpendSum:
-    """Spend of one bucket of time and one set of label values."""
-
-    bucket: Instant
-    labels: tuple[tuple[str, str], ...]
-    """The labels that were grouped by and were there, ascending by key."""
-    spent_micros: int = 0
-    """Refunds taken off."""
-    refunded_micros: int = 0
-    record_count: int = 0
-    """Entries of spend; refunds are not counted."""
-
-
-def spend_sums(
-    connection: Connection,
-    organization_id: str,
-    unit: str,
-    edges: Sequence[Instant],
-    *,
-    group_by: Iterable[str] = (),
-    label_filters: Labels | None = None,
-) -> list[SpendSum]:
-    """Sum spend between consecutive `edges` (ascending, half-open) and by the labels in `group_by`.
-
-    Ascending by bucket, then by labels; buckets without a record are left out. Each bucket is one indexed query that
-    groups in SQL, so what travels is a row per distinct set of labels.
-    """
-    key = organization_row(connection, organization_id).key
-    table = tables.spend_records
-    is_refund = table.c.kind == RecordKind.REFUND.value
-    amount = table.c.amount_micros
-    grouped = frozenset(group_by)
-    wanted = dict(label_filters or {}).items()
-    found: list[SpendSum] = []
-    bounds = _within(select(func.min(table.c.charge_time), func.max(table.c.charge_time)), unit, edges[0], edges[-1])
-    first, last = connection.execute(bounds.where(table.c.organization_key == key)).one()
-    if first is None:
-        return []
-    for start, end in pairwise(edges):
-        if end <= first or start > last:
-            continue
-        query = (
-            select(
-                table.c.labels,
-                func.sum(amount).filter(~is_refund),
-                func.sum(amount).filter(is_refund),
-                func.count().filter(~is_refund),
-            )
-            .where(table.c.organization_key == key)
-            .group_by(table.c.labels)
-        )
-        sums: dict[tuple[tuple[str, str], ...], SpendSum] = {}
-        for text, spent, refunded, count in connection.execute(_within(query, unit, start, end)):
-            labels = dict(rows.load_labels(text))
-            if not wanted <= labels.items():
-                continue
-            shown = tuple(sorted((name, value) for name, value in labels.items() if name in grouped))
-            into = sums.setdefault(shown, SpendSum(start, shown))
-            into.spent_micros += int(spent or 0) - int(refunded or 0)
-            into.refunded_micros += int(refunded or 0)
-            into.record_count += count
-        found += [sums[shown] for shown in sorted(sums)]
-    return found
 
 
 def audit_events(

@@ -51,6 +51,7 @@ class RecordQuery:
 
     organization_id: str
     page: Page
+    """Its position is the `charge_time` and the id of a record."""
     unit: str
     start: Instant | None
     end: Instant | None
@@ -125,7 +126,7 @@ def records(request: pb.ListSpendRecordsRequest, caller: Caller) -> RecordQuery:
     fields = Fields(caller)
     query = RecordQuery(
         organization_id=fields.required_organization("parent", request.parent),
-        page=fields.page(request),
+        page=fields.page(request, (int, str)),
         unit=fields.optional_unit("unit", request.unit),
         start=fields.optional_instant("start_time", request),
         end=fields.optional_instant("end_time", request),

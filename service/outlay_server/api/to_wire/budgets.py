@@ -7,6 +7,7 @@ from outlay_server.api.to_wire.times import optional_timestamp, timestamp
 from outlay_server.domain.alert import alert_basis
 from outlay_server.domain.budget import Budget, Enforcement
 from outlay_server.domain.cycle import Cycle, Period
+from outlay_server.domain.forecast import Forecast
 from outlay_server.domain.instant import END_OF_TIME, Instant
 from outlay_server.domain.names import BudgetName
 from outlay_server.domain.views import BudgetView, etag_of
@@ -66,6 +67,17 @@ def spend(view: BudgetView) -> pb.BudgetSpend:
         alerts_sent=sorted({percent for _, percent in counter.alerts_sent}),
         denied_count=counter.denied_count,
         projected_exhaustion_time=optional_timestamp(projected_exhaustion(view)),
+        forecast=None if view.forecast is None else forecast(view.forecast),
+    )
+
+
+def forecast(forecast: Forecast) -> pb.Forecast:
+    return pb.Forecast(
+        projected_spend_micros=forecast.projected_micros,
+        low_micros=forecast.low_micros,
+        high_micros=forecast.high_micros,
+        exhaustion_time=optional_timestamp(forecast.exhaustion),
+        day_count=forecast.days,
     )
 
 
@@ -78,11 +90,13 @@ def percent_used(view: BudgetView) -> float | None:
 
 
 def projected_exhaustion(view: BudgetView) -> Instant | None:
-    """When the limit is reached if the spend of the cycle goes on as it did so far, in a straight line.
+    """When the limit is reached: by the forecast, or else if the spend of the cycle goes on in a straight line.
 
     None without a limit, without spend, once the limit is reached, and where it lies after the cycle. A cycle without
     end is as old as its budget: its first instant may lie decades back, and would flatten any line.
     """
+    if view.forecast is not None:
+        return view.forecast.exhaustion
     limit, spent, window = view.limits.limit_micros, view.counter.spent_micros, view.counter.window
     start = window.start if window.end < END_OF_TIME else max(window.start, view.budget.create_time)
     elapsed = view.now - start
