@@ -26,6 +26,11 @@ def child(organization: str, collection: str, resource_id: str) -> str:
     return f"{organization_name(organization)}/{collection}/{resource_id}"
 
 
+def parent(name: str) -> str:
+    """`organizations/acme`, of `organizations/acme/budgets/spending`."""
+    return "/".join(name.split("/", 2)[:2])
+
+
 def child_if_known(planned: Values, collection: str, id_attribute: str) -> Value:
     """The name of a planned resource, where its parts are known."""
     organization, resource_id = planned["organization"], planned[id_attribute]

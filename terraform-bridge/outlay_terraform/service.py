@@ -17,6 +17,7 @@ from outlay_client import rpcs
 from outlay_client.connection import Connection
 from outlay_client.core import pause_seconds
 from outlay_client.errors import Unavailable, from_grpc
+from outlay_terraform.reader import BudgetReader
 
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer", bound=Message)
@@ -45,7 +46,9 @@ class Service:
         self._patience_seconds = patience_seconds
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
-        self.target = where.target
+        self.reader = BudgetReader(self.budget, self.budgets_of)
+        self.unborn: set[str] = set()
+        """Organizations that were not there when somebody looked; until they are, nothing of them need be looked at."""
         self.budgets: BudgetServiceStub = BudgetServiceStub(self._channel)
         self.admin: AdminServiceStub = AdminServiceStub(self._channel)
 
@@ -70,6 +73,10 @@ class Service:
             return method(request, timeout=CALL_TIMEOUT_SECONDS, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_grpc(error, getattr(request, "request_id", "")) from None
+
+    def budget(self, name: str) -> budget_pb2.Budget:
+        """A budget as it is now. Raises as `call`."""
+        return self.call(self.budgets.GetBudget, pb.GetBudgetRequest(name=name))
 
     def budgets_of(self, organization: str) -> Iterator[budget_pb2.Budget]:
         """Every budget of an organization, ordered by id. Raises as `call`."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from outlay.v1 import budget_service_pb2 as pb
 from outlay_terraform import checks, names
 from outlay_terraform.framework.schema import Attribute, Mode, Schema, object_of
 from outlay_terraform.framework.types import STRING, list_of
@@ -50,8 +49,7 @@ class BudgetData:
 
     def read(self, service: Service, config: Values) -> Values:
         name = names.child(config["organization"], "budgets", config["budget_id"])
-        found = service.call(service.budgets.GetBudget, pb.GetBudgetRequest(name=name))
-        return self.schema.as_written(config, budget_schema.values_of(found))
+        return self.schema.as_written(config, budget_schema.values_of(service.budget(name)))
 
 
 class BudgetsData:

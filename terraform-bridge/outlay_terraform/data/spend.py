@@ -3,7 +3,6 @@
 from decimal import Decimal
 from typing import Any, Final
 
-from outlay.v1 import budget_service_pb2 as pb
 from outlay_terraform import checks, money, names
 from outlay_terraform.framework.schema import Attribute, Mode, Schema
 from outlay_terraform.framework.types import NUMBER, STRING, list_of
@@ -66,7 +65,7 @@ class SpendData:
 
     def read(self, service: Service, config: Values) -> Values:
         name = names.child(config["organization"], "budgets", config["budget_id"])
-        budget = service.call(service.budgets.GetBudget, pb.GetBudgetRequest(name=name))
+        budget = service.budget(name)
         spend: Any = budget.spend
         return {
             "organization": config["organization"],

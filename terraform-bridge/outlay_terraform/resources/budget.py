@@ -42,7 +42,7 @@ class Budget:
 
     def read(self, service: Service, state: Values) -> Remote | None:
         try:
-            return _remote(_get(service, names.child(state["organization"], "budgets", state["budget_id"])))
+            return _remote(service.reader.get(names.child(state["organization"], "budgets", state["budget_id"])))
         except OutlayRpcError as raised:
             if raised.reason == "NOT_FOUND":
                 return None
@@ -50,7 +50,7 @@ class Budget:
 
     def find(self, service: Service, import_id: str) -> Remote:
         organization, budget_id = names.parsed_child(import_id, "budgets", "budget")
-        return _remote(_get(service, names.child(organization, "budgets", budget_id)))
+        return _remote(service.budget(names.child(organization, "budgets", budget_id)))
 
     def create(self, service: Service, change: Change) -> Remote:
         request = _creation(change.planned)
@@ -68,7 +68,7 @@ class Budget:
         Raises `Failure` for any other.
         """
         name = names.child(planned["organization"], "budgets", planned["budget_id"])
-        found = _get(service, name)
+        found = service.budget(name)
         untouched = found.create_time == found.update_time and not found.managed_by
         if planned["budget_id"] not in _BORN or not untouched or found.unit != planned["unit"]:
             raise failures.already_exists(self.type_name, name)
@@ -80,6 +80,7 @@ class Budget:
         return _remote(_update(service, name, change.planned, changed, etag))
 
     def delete(self, service: Service, prior: Values, private: Mapping[str, str]) -> None:
+        service.reader.forget(prior["id"])
         request = pb.DeleteBudgetRequest(
             name=prior["id"], etag=private.get("etag", ""), manager=MANAGER, request_id=new_request_id()
         )
@@ -97,10 +98,6 @@ class Budget:
             yield from _lost(_look(service, prior["id"]))
         else:
             yield from _too_low(service, prior, planned)
-
-
-def _get(service: Service, name: str) -> budget_pb2.Budget:
-    return service.call(service.budgets.GetBudget, pb.GetBudgetRequest(name=name))
 
 
 def _look(service: Service, name: str) -> budget_pb2.Budget:
@@ -122,6 +119,7 @@ def _update(service: Service, name: str, planned: Values, changed: list[str], et
     """Set what changed, and only that: what is absent from the configuration is cleared by being named in the mask."""
     request = pb.UpdateBudgetRequest(budget=schema.message_of(planned), manager=MANAGER, request_id=new_request_id())
     request.budget.name, request.budget.etag, request.budget.managed_by = name, etag, MANAGER
+    service.reader.forget(name)
     request.update_mask.paths.extend([*(schema.MASK_PATHS[each] for each in changed), "managed_by"])
     return service.call(service.budgets.UpdateBudget, request)
 
@@ -154,13 +152,12 @@ def _too_low(service: Service, prior: Values | None, planned: Values) -> Iterato
         return
     if prior is not None:
         budget = _look(service, prior["id"])
-    elif is_known({name: value for name, value in planned.items() if name != "create_time"}):
-        # Spend of this cycle may be there before the budget is.
-        creation = _creation(planned)
-        creation.validate_only = True
-        budget = service.call_once(service.budgets.CreateBudget, creation)
     else:
-        return
+        # Spend of this cycle may be there before the budget is.
+        foreseen = _as_if_created(service, planned)
+        if foreseen is None:
+            return
+        budget = foreseen
     for name in lowered:
         spent = budget.spend.spent_micros
         if spent > money.micros(planned[name]):
@@ -171,6 +168,23 @@ def _too_low(service: Service, prior: Values | None, planned: Values) -> Iterato
                 f" further spend until {until}.",
                 (name,),
             )
+
+
+def _as_if_created(service: Service, planned: Values) -> budget_pb2.Budget | None:
+    """What the service would answer to a creation; None where that cannot be asked yet."""
+    if not is_known({name: value for name, value in planned.items() if name != "create_time"}):
+        return None
+    creation = _creation(planned)
+    creation.validate_only = True
+    if creation.parent in service.unborn:
+        return None
+    try:
+        return service.call_once(service.budgets.CreateBudget, creation)
+    except OutlayRpcError as raised:
+        if raised.reason == "NOT_FOUND":
+            service.unborn.add(creation.parent)
+            return None
+        raise
 
 
 def _binds_anew(name: str, prior: Values | None, planned: Values) -> bool:
