@@ -14,21 +14,38 @@ from outlay_client.gates.faces import denial_body, unavailable_body
 from outlay_client.gates.grpc_server import AsyncSpendInterceptor, SpendInterceptor
 from outlay_client.gates.price import Price
 from outlay_client.journal import Journal, JournalError, JournalFull
-from outlay_client.outages import AllowUpTo
+from outlay_client.leases import (
+    AsyncGrpcLeaseTransport,
+    AsyncLease,
+    GrpcLeaseTransport,
+    LeaseClosed,
+    LeaseOptions,
+    LeaseState,
+    SpendUndelivered,
+    ThreadLease,
+)
+from outlay_client.outages import AllowUpTo, LeaseOnly
 from outlay_client.results import CheckResult, ExpiryAction, Mode, RecordResult
 from outlay_client.spending import Spend, current_spend
 
 __all__ = [
     "AllowUpTo",
     "AsyncClient",
+    "AsyncGrpcLeaseTransport",
+    "AsyncLease",
     "AsyncSpendInterceptor",
     "CheckResult",
     "Client",
     "Denied",
     "ExpiryAction",
+    "GrpcLeaseTransport",
     "Journal",
     "JournalError",
     "JournalFull",
+    "LeaseClosed",
+    "LeaseOnly",
+    "LeaseOptions",
+    "LeaseState",
     "Mode",
     "OutlayError",
     "OutlayRpcError",
@@ -38,6 +55,8 @@ __all__ = [
     "Spend",
     "SpendInterceptor",
     "SpendMiddleware",
+    "SpendUndelivered",
+    "ThreadLease",
     "Unavailable",
     "Violation",
     "current_spend",

@@ -22,10 +22,11 @@ from outlay_client.core import (
     options,
     pause_seconds,
     recorded,
+    settle_with_lease,
 )
 from outlay_client.errors import Denied, OutlayError, Unavailable, from_grpc, from_status
 from outlay_client.journal import Entry, Journal, log
-from outlay_client.outages import AllowUpTo
+from outlay_client.outages import AllowUpTo, LeaseOnly
 from outlay_client.results import CheckResult, ExpiryAction, Mode, RecordResult, check_result
 from outlay_client.rpcs import Rpc
 from outlay_client.spending import AMBIGUOUS, Ending, Spend, entered
@@ -47,10 +48,12 @@ class AsyncClient:
         *,
         organization: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        client_cert_file: str | os.PathLike[str] | None = None,
+        client_key_file: str | os.PathLike[str] | None = None,
         allow_plaintext: bool | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         settle_timeout_seconds: float = DEFAULT_SETTLE_TIMEOUT_SECONDS,
-        on_unavailable: AllowUpTo | None = None,
+        on_unavailable: AllowUpTo | LeaseOnly | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
         coalesce: bool = True,
     ) -> None:
@@ -64,6 +67,8 @@ class AsyncClient:
                 api_key,
                 organization,
                 ca_file,
+                client_cert_file,
+                client_key_file,
                 allow_plaintext,
                 timeout_seconds,
                 settle_timeout_seconds,
@@ -185,17 +190,24 @@ class AsyncClient:
         ambiguous: tuple[type[BaseException], ...] = AMBIGUOUS,
     ) -> AsyncIterator[Spend]:
         """As `Client.spend`. A body that is cancelled is still settled before the cancellation goes on."""
-        check = await self.check(
-            amount_micros,
-            unit=unit,
-            labels=labels,
-            min_amount_micros=min_amount_micros,
-            ttl_seconds=ttl_seconds,
-            expiry_action=expiry_action,
-        )
-        if not check.allowed:
-            raise Denied(check)
-        spend = Spend(check)
+        try:
+            check = await self.check(
+                amount_micros,
+                unit=unit,
+                labels=labels,
+                min_amount_micros=min_amount_micros,
+                ttl_seconds=ttl_seconds,
+                expiry_action=expiry_action,
+            )
+        except Unavailable:
+            leased = self._core.spend_from_lease(amount_micros, unit, labels, min_amount_micros, expiry_action)
+            if leased is None:
+                raise
+            spend = leased
+        else:
+            if not check.allowed:
+                raise Denied(check)
+            spend = Spend(check)
         leave = entered(spend)
         try:
             yield spend
@@ -220,6 +232,9 @@ class AsyncClient:
     ) -> None:
         ending, amount_micros = spend.ending(error, ambiguous)
         check = spend.check
+        if spend.admission is not None:
+            settle_with_lease(spend.admission, ending, amount_micros)
+            return
         if ending is Ending.RECORD:
             request = self._core.ending_record(spend, amount_micros)
             await self._settle(rpcs.RECORD, request, offline_micros=amount_micros if check.offline else 0)

@@ -20,10 +20,11 @@ from outlay_client.core import (
     options,
     pause_seconds,
     recorded,
+    settle_with_lease,
 )
 from outlay_client.errors import Denied, OutlayError, OutlayRpcError, Unavailable, from_grpc
 from outlay_client.journal import Journal, log
-from outlay_client.outages import AllowUpTo
+from outlay_client.outages import AllowUpTo, LeaseOnly
 from outlay_client.results import CheckResult, ExpiryAction, Mode, RecordResult, check_result
 from outlay_client.rpcs import Rpc
 from outlay_client.spending import AMBIGUOUS, Ending, Spend, entered
@@ -33,6 +34,7 @@ class Client:
     """Calls the service from threads. One client serves all threads of a process.
 
     What is None is read from the environment: OUTLAY_ENDPOINT, OUTLAY_API_KEY or OUTLAY_API_KEY_FILE, OUTLAY_CA_FILE,
+    OUTLAY_CLIENT_CERT_FILE and OUTLAY_CLIENT_KEY_FILE (to show a server that asks for a certificate),
     OUTLAY_ORGANIZATION (for the platform key) and OUTLAY_ALLOW_PLAINTEXT. A settlement without a journal is tried for
     `settle_timeout_seconds`; with one it is written down first, tried once, and sent in the background until the
     service has it.
@@ -45,10 +47,12 @@ class Client:
         *,
         organization: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        client_cert_file: str | os.PathLike[str] | None = None,
+        client_key_file: str | os.PathLike[str] | None = None,
         allow_plaintext: bool | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         settle_timeout_seconds: float = DEFAULT_SETTLE_TIMEOUT_SECONDS,
-        on_unavailable: AllowUpTo | None = None,
+        on_unavailable: AllowUpTo | LeaseOnly | None = None,
         journal: Journal | str | os.PathLike[str] | None = None,
     ) -> None:
         """Raises `SettingsError`, and `JournalError` where the journal cannot be opened."""
@@ -58,6 +62,8 @@ class Client:
                 api_key,
                 organization,
                 ca_file,
+                client_cert_file,
+                client_key_file,
                 allow_plaintext,
                 timeout_seconds,
                 settle_timeout_seconds,
@@ -192,17 +198,24 @@ class Client:
         Raises `Denied` and `Unavailable` before the body. An error of the body is passed on, whatever becomes of the
         settlement.
         """
-        check = self.check(
-            amount_micros,
-            unit=unit,
-            labels=labels,
-            min_amount_micros=min_amount_micros,
-            ttl_seconds=ttl_seconds,
-            expiry_action=expiry_action,
-        )
-        if not check.allowed:
-            raise Denied(check)
-        spend = Spend(check)
+        try:
+            check = self.check(
+                amount_micros,
+                unit=unit,
+                labels=labels,
+                min_amount_micros=min_amount_micros,
+                ttl_seconds=ttl_seconds,
+                expiry_action=expiry_action,
+            )
+        except Unavailable:
+            leased = self._core.spend_from_lease(amount_micros, unit, labels, min_amount_micros, expiry_action)
+            if leased is None:
+                raise
+            spend = leased
+        else:
+            if not check.allowed:
+                raise Denied(check)
+            spend = Spend(check)
         leave = entered(spend)
         try:
             yield spend
@@ -227,6 +240,9 @@ class Client:
     ) -> None:
         ending, amount_micros = spend.ending(error, ambiguous)
         check = spend.check
+        if spend.admission is not None:
+            settle_with_lease(spend.admission, ending, amount_micros)
+            return
         if ending is Ending.RECORD:
             request = self._core.ending_record(spend, amount_micros)
             self._settle(rpcs.RECORD, request, offline_micros=amount_micros if check.offline else 0)

@@ -31,6 +31,9 @@ class Connection:
     """PEM; None trusts what gRPC was built to trust."""
     organization: str
     """`organizations/{organization}`; empty for an organization's own key."""
+    client_certificate: bytes | None = field(default=None, repr=False)
+    """PEM, to show a server that asks for one."""
+    client_key: bytes | None = field(default=None, repr=False)
 
 
 def connection(
@@ -39,13 +42,15 @@ def connection(
     *,
     organization: str | None = None,
     ca_file: str | os.PathLike[str] | None = None,
+    client_cert_file: str | os.PathLike[str] | None = None,
+    client_key_file: str | os.PathLike[str] | None = None,
     allow_plaintext: bool | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Connection:
     """Read the settings; what is None comes from the environment.
 
-    That is OUTLAY_ENDPOINT, OUTLAY_API_KEY or OUTLAY_API_KEY_FILE, OUTLAY_ORGANIZATION, OUTLAY_CA_FILE and
-    OUTLAY_ALLOW_PLAINTEXT.
+    That is OUTLAY_ENDPOINT, OUTLAY_API_KEY or OUTLAY_API_KEY_FILE, OUTLAY_ORGANIZATION, OUTLAY_CA_FILE,
+    OUTLAY_CLIENT_CERT_FILE and OUTLAY_CLIENT_KEY_FILE, and OUTLAY_ALLOW_PLAINTEXT.
 
     An endpoint is `host:port`, `http://host:port`, `https://host:port` or `unix:path`; several are given as a sequence,
     or with commas between them, with one scheme for all and IP addresses only. Raises `SettingsError`.
@@ -68,12 +73,18 @@ def connection(
                 f"{target} is not on this machine, and without TLS everybody on the way could read the API key:"
                 " use https:// in the endpoint, or allow_plaintext"
             )
+    certificate = client_cert_file if client_cert_file is not None else environment.get("OUTLAY_CLIENT_CERT_FILE")
+    own_key = client_key_file if client_key_file is not None else environment.get("OUTLAY_CLIENT_KEY_FILE")
+    if bool(certificate) != bool(own_key):
+        raise SettingsError("a client certificate and its private key are given together or not at all")
     return Connection(
         target=_join(targets),
         api_key=_usable_key(api_key if api_key is not None else _environment_key(environment)),
         tls=tls,
         ca_certificates=None if ca_path is None else _read(Path(ca_path)),
         organization=_organization(organization or environment.get("OUTLAY_ORGANIZATION", "")),
+        client_certificate=_read(Path(certificate)) if certificate else None,
+        client_key=_read(Path(own_key)) if own_key else None,
     )
 
 

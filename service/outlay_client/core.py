@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -14,10 +14,11 @@ from outlay_client import requests, rpcs
 from outlay_client.connection import Connection, connection
 from outlay_client.errors import OutlayError, OutlayRpcError, Unavailable
 from outlay_client.journal import Entry, Journal, JournalError, log
-from outlay_client.outages import Allowance, AllowUpTo
-from outlay_client.results import CheckResult, RecordResult, record_result
+from outlay_client.leases import Admission, LeaseClosed
+from outlay_client.outages import Allowance, AllowUpTo, LeaseOnly
+from outlay_client.results import CheckResult, ExpiryAction, RecordResult, record_result
 from outlay_client.rpcs import Rpc
-from outlay_client.spending import Spend
+from outlay_client.spending import Ending, Spend
 
 DEFAULT_TIMEOUT_SECONDS: Final = 2.0
 DEFAULT_SETTLE_TIMEOUT_SECONDS: Final = 10.0
@@ -37,7 +38,7 @@ class Options:
     connection: Connection
     timeout_seconds: float
     settle_timeout_seconds: float
-    on_unavailable: AllowUpTo | None
+    on_unavailable: AllowUpTo | LeaseOnly | None
     journal: Journal | None
     owns_journal: bool
 
@@ -47,14 +48,24 @@ def options(
     api_key: str | None,
     organization: str | None,
     ca_file: str | os.PathLike[str] | None,
+    client_cert_file: str | os.PathLike[str] | None,
+    client_key_file: str | os.PathLike[str] | None,
     allow_plaintext: bool | None,
     timeout_seconds: float,
     settle_timeout_seconds: float,
-    on_unavailable: AllowUpTo | None,
+    on_unavailable: AllowUpTo | LeaseOnly | None,
     journal: Journal | str | os.PathLike[str] | None,
 ) -> Options:
-    where = connection(endpoint, api_key, organization=organization, ca_file=ca_file, allow_plaintext=allow_plaintext)
-    if on_unavailable is not None and journal is None:
+    where = connection(
+        endpoint,
+        api_key,
+        organization=organization,
+        ca_file=ca_file,
+        client_cert_file=client_cert_file,
+        client_key_file=client_key_file,
+        allow_plaintext=allow_plaintext,
+    )
+    if isinstance(on_unavailable, AllowUpTo) and journal is None:
         raise ValueError("on_unavailable=AllowUpTo(…) needs a journal: what is spent that way is recorded from it")
     opened = Journal(journal) if isinstance(journal, str | os.PathLike) else journal
     return Options(where, timeout_seconds, settle_timeout_seconds, on_unavailable, opened, opened is not journal)
@@ -67,7 +78,9 @@ class Core:
         self.options = made_with
         self.organization = made_with.connection.organization
         self.journal = made_with.journal
-        self.allowance = Allowance(made_with.on_unavailable)
+        on_unavailable = made_with.on_unavailable
+        self.allowance = Allowance(on_unavailable if isinstance(on_unavailable, AllowUpTo) else None)
+        self._lease_only = on_unavailable if isinstance(on_unavailable, LeaseOnly) else None
         self.on_due: Callable[[], None] = lambda: None
         """Called when the replay has something to do."""
         if self.journal is not None:
@@ -81,6 +94,33 @@ class Core:
         if granted is None:
             raise error
         return granted
+
+    def spend_from_lease(
+        self,
+        amount_micros: int,
+        unit: str,
+        labels: Mapping[str, str] | None,
+        min_amount_micros: int | None,
+        expiry_action: ExpiryAction,
+    ) -> Spend | None:
+        """Work that a lease admits after a check that got no answer; None where it may not or cannot.
+
+        Only where what the check may have held comes back at its expiry: else its amount would count twice.
+        """
+        if self._lease_only is None or expiry_action is ExpiryAction.RECORD:
+            return None
+        admission = self._lease_only.admission(amount_micros, unit, labels or {}, min_amount_micros)
+        if admission is None:
+            return None
+        granted = CheckResult(
+            allowed=True,
+            unit=unit,
+            granted_micros=admission.amount_micros,
+            request_id="",
+            labels=dict(labels or {}),
+            offline=True,
+        )
+        return Spend(granted, admission)
 
     # --- settlements --------------------------------------------------------------------------------------------------
 
@@ -188,6 +228,17 @@ class Core:
     def close(self) -> None:
         if self.journal is not None and self.options.owns_journal:
             self.journal.close()
+
+
+def settle_with_lease(admission: Admission, ending: Ending, amount_micros: int) -> None:
+    """Tell a lease what became of work that it admitted. What is kept counts in full when the lease is closed."""
+    try:
+        if ending is Ending.RECORD:
+            admission.settle(amount_micros)
+        elif ending is Ending.RELEASE:
+            admission.cancel()
+    except LeaseClosed as closed:
+        log.warning("what a lease had admitted was recorded in full, because it was closed before: %s", closed)
 
 
 def recorded(request: Settlement, answer: pb.RecordSpendResponse | pb.RefundSpendResponse) -> RecordResult:

@@ -1,10 +1,12 @@
 """What a check answers while the service cannot be reached."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outlay.v1 import budget_service_pb2 as pb
 from outlay.v1 import reservation_pb2
+from outlay_client.leases import Admission, AsyncLease, LeaseClosed, ThreadLease
 from outlay_client.results import CheckResult
 
 
@@ -14,6 +16,32 @@ class AllowUpTo:
 
     amount_micros: int
     unit: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOnly:
+    """Admit work from a lease that the caller keeps: what it holds is taken from every cap already.
+
+    For `spend` and what is built on it, where the unit and the labels are exactly those of the lease.
+    """
+
+    lease: ThreadLease | AsyncLease
+
+    def admission(
+        self, amount_micros: int, unit: str, labels: Mapping[str, str], min_amount_micros: int | None
+    ) -> Admission | None:
+        """Hold the amount, or the least that will do, as far as the lease has it."""
+        options = self.lease.options
+        if unit != options.unit or dict(labels) != dict(options.labels):
+            # Other budgets and gates might choose it, which the lease was not admitted by.
+            return None
+        try:
+            admission = self.lease.hold(amount_micros)
+            if admission is None and min_amount_micros is not None:
+                admission = self.lease.hold(min_amount_micros)
+        except LeaseClosed:
+            return None
+        return admission
 
 
 class Allowance:

@@ -94,4 +94,4 @@ def metadata_of(settings: Connection) -> tuple[tuple[str, str], ...]:
 
 
 def _credentials(settings: Connection) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(settings.ca_certificates)
+    return grpc.ssl_channel_credentials(settings.ca_certificates, settings.client_key, settings.client_certificate)

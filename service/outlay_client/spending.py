@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from enum import Enum
 from typing import Final
 
+from outlay_client.leases import Admission
 from outlay_client.requests import new_request_id, whole_micros
 from outlay_client.results import CheckResult
 
@@ -25,8 +26,10 @@ class Ending(Enum):
 class Spend:
     """Work that was admitted and runs."""
 
-    def __init__(self, check: CheckResult) -> None:
+    def __init__(self, check: CheckResult, admission: Admission | None = None) -> None:
         self.check = check
+        self.admission = admission
+        """Where a lease admitted it, because the service could not be reached."""
         self.request_id = new_request_id()
         """Of the record that settles it."""
         self._recorded_micros: int | None = None

@@ -74,6 +74,7 @@ class ThreadLease:
 
     def __init__(self, transport: LeaseTransport, options: LeaseOptions, *, clock: Clock | None = None) -> None:
         clock = clock or boot_clock()
+        self.options = options
         self._transport = transport
         self._lock = threading.Lock()
         self._woken = threading.Event()
@@ -211,6 +212,7 @@ class AsyncLease:
 
     def __init__(self, transport: AsyncLeaseTransport, options: LeaseOptions, *, clock: Clock | None = None) -> None:
         clock = clock or boot_clock()
+        self.options = options
         self._transport = transport
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()

@@ -25,7 +25,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """ExtendReservation: hold for `ttl_seconds` from now, and `additional_micros` more, or as much of it as there is."""
+    """ExtendReservation: hold for `ttl_seconds` from now, and `additional_micros` more, or as much as there is."""
 
     request_id: str
     reservation: str
