@@ -2,7 +2,7 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from outlay_server.domain.errors import (
     StorageUnavailable,
     Unimplemented,
 )
+from outlay_server.ledger import Ledger
 
 CHECK = "/outlay.v1.BudgetService/CheckSpend"
 RECORD = "/outlay.v1.BudgetService/RecordSpend"
@@ -39,6 +40,9 @@ class OneCaller:
     async def authenticate(self, metadata: object) -> Caller:
         return self.caller
 
+    def known(self, metadata: object) -> Caller:
+        return self.caller
+
     def forget(self) -> None:
         pass
 
@@ -51,6 +55,16 @@ class StuckLedger:
 
     async def submit(self, command: object) -> None:
         self.waiting += 1
+        await asyncio.Event().wait()
+
+    def shed_for(self, organization_id: str) -> bool:
+        return False
+
+
+class StuckStore:
+    """Takes a batch and never writes it."""
+
+    async def post(self, commands: object, apply: object) -> None:
         await asyncio.Event().wait()
 
 
@@ -117,6 +131,32 @@ async def test_under_load_a_check_is_shed_before_a_record() -> None:
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+    assert dispatcher.in_flight == 0
+
+
+async def test_a_server_full_of_one_organization_lets_in_another() -> None:
+    """The latest call of the organization that has most waiting is shed for it, and no other."""
+    ledger = Ledger(cast(Any, StuckStore()))
+    await ledger.start()
+    dispatcher = dispatcher_of(Scope.SPEND_CHECK, ledger=ledger, caller=PLATFORM, in_flight_max=10)
+
+    def ask(organization_id: str) -> asyncio.Task[Any]:
+        request = pb.CheckSpendRequest(organization=f"organizations/{organization_id}", unit="USD", amount_micros=1)
+        return asyncio.create_task(call(dispatcher, CHECK, request, deadline=30))
+
+    flood = [ask("acme") for _ in range(8)]
+    await asyncio.sleep(0)
+    authenticator = cast(OneCaller, dispatcher._authenticator)
+    authenticator.caller = Caller("globex", "key", frozenset({"spend:check"}), None)
+    other = ask("globex")
+    await asyncio.sleep(0.01)
+    assert not other.done()
+    assert [index for index, task in enumerate(flood) if task.done()] == [7]
+    assert isinstance(flood[7].exception(), Overloaded)
+    assert dispatcher.in_flight == 8
+    for task in (*flood, other):
+        task.cancel()
+    await asyncio.gather(*flood, other, return_exceptions=True)
     assert dispatcher.in_flight == 0
 
 

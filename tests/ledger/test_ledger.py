@@ -1,13 +1,14 @@
 """The write path: who waits, who gives up, who is turned away, and in what order."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from ledger.stores import CENT, admitted, budget, cap, check, disagreement, record, reserved
 from outlay_server.domain.commands import CheckOutcome, Outcome
 from outlay_server.domain.errors import Overloaded
-from outlay_server.ledger import Ledger
+from outlay_server.ledger import Answer, Ledger
 from outlay_server.store.contract import Store
 
 
@@ -20,8 +21,8 @@ class Watcher:
         assert seconds > 0
         self.batches.append(commands)
 
-    def decided(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
+    def answered(self, answers: Sequence[Answer]) -> None:
+        self.outcomes += [answer for answer in answers if not isinstance(answer, Exception)]
 
 
 async def test_a_caller_that_gives_up_stops_only_its_own_waiting(store: Store, ledger: Ledger) -> None:

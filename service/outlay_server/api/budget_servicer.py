@@ -95,14 +95,8 @@ class BudgetServicer:
 
     async def batch_check_spend(self, request: pb.BatchCheckSpendRequest, call: Call) -> pb.BatchCheckSpendResponse:
         organization_id, items = from_wire.spend.check_batch(request, call.caller)
-        responses = []
-        for answer in await self._answers(organization_id, items):
-            if isinstance(answer, OutlayError):
-                responses.append(to_wire.spend.failed_check(answer))
-            else:
-                assert isinstance(answer, CheckOutcome)
-                responses.append(to_wire.spend.check(answer, organization_id))
-        return pb.BatchCheckSpendResponse(responses=responses)
+        answers = await self._answers(organization_id, items)
+        return to_wire.spend.check_batch(answers, organization_id)
 
     async def record_spend(self, request: pb.RecordSpendRequest, call: Call) -> pb.RecordSpendResponse:
         command = from_wire.spend.record(request, call.caller)

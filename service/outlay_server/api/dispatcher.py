@@ -35,6 +35,7 @@ from outlay_server.domain.errors import (
     DeadlineExceeded,
     MissingScope,
     OutlayError,
+    Overloaded,
     Unimplemented,
     ValidationFailed,
     Violation,
@@ -114,6 +115,7 @@ class Dispatcher:
     ) -> None:
         ensure_complete(contract_methods())
         self._authenticator = authenticator
+        self._ledger = ledger
         self._observer = observer or NobodyWatches()
         self._in_flight = InFlight(in_flight_max)
         servicers = (
@@ -238,7 +240,7 @@ class Dispatcher:
     ) -> Message:
         if deadline_seconds is not None and deadline_seconds <= 0:
             raise DeadlineExceeded
-        self._in_flight.enter(method.in_flight_limit)
+        self._enter(method, metadata)
         try:
             if source == AuditSource.GRPC and deadline_seconds is not None and deadline_seconds <= DEADLINE_MAX_SECONDS:
                 # gRPC cancels the call itself when this deadline passes; a timer of ours would cost each call one.
@@ -249,6 +251,20 @@ class Dispatcher:
             return await self._bounded(bound, self._handle(method, request, metadata, source, correlation_id))
         finally:
             self._in_flight.leave()
+
+    def _enter(self, method: Method, metadata: Mapping[str, str]) -> None:
+        """Count the call in, or raise `Overloaded`.
+
+        Where there is no room, and an organization has more calls waiting than the caller's, its latest is shed: one
+        that floods must not keep the others out.
+        """
+        try:
+            self._in_flight.enter(method.in_flight_limit)
+        except Overloaded:
+            caller = self._authenticator.known(metadata)
+            if caller is None or not self._ledger.shed_for(caller.organization_id):
+                raise
+            self._in_flight.enter_in_place()
 
     async def _bounded(self, seconds: float, work: Coroutine[Any, Any, Message]) -> Message:
         deadline = asyncio.timeout(seconds)

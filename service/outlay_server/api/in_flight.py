@@ -60,5 +60,11 @@ class InFlight:
             raise Overloaded(RETRY_AFTER_SECONDS)
         self.count += 1
 
+    def enter_in_place(self) -> None:
+        """Count a call in for which another was shed, which leaves as soon as its handler hears of it."""
+        if self.refuses:
+            raise Overloaded(RETRY_AFTER_SECONDS)
+        self.count += 1
+
     def leave(self) -> None:
         self.count -= 1

@@ -202,7 +202,7 @@ class Books:
         return found
 
     def standing(self, state: OrganizationState, unit: str, labels: CanonicalLabels) -> Standing:
-        """What the labels meet now. Found once a batch: its checks bring few sets of labels, and counters are shared."""
+        """What the labels meet now: found once a batch, whose checks bring few sets of labels."""
         key = (state.key, unit, labels)
         found = self._standings.get(key)
         if found is None:

@@ -38,10 +38,8 @@ def post(books: Books, command: Command) -> Outcome:
     Raises an `OutlayError` when the command cannot be carried out; nothing has changed then. A denial is an answer.
     """
     state = books.organization(command.organization_id)
-    if command.request_id:
-        earlier = replayed(books, state, command)
-        if earlier is not None:
-            return earlier
+    if command.request_id and (state.key, command.request_id) in books.requests:
+        return replayed(books, state, command)
     outcome = _apply(books, state, command)
     if _took_effect(command, outcome):
         books.changes.acknowledged = True
@@ -65,6 +63,8 @@ def with_retry_times(
     expiries: Mapping[tuple[int, str], Instant],
 ) -> None:
     """Complete the denials for what reservations hold with the earliest expiry, by organization key and budget id."""
+    if not books.expiries_wanted:
+        return
     for index, outcome in enumerate(outcomes):
         check = outcome.check if isinstance(outcome, ExtendOutcome) else outcome
         if not isinstance(check, CheckOutcome) or check.reason is not DenialReason.HELD_BY_RESERVATIONS:

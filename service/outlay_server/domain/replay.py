@@ -38,13 +38,11 @@ Json = Mapping[str, Any]
 
 
 def replayed(books: Books, state: OrganizationState, command: Command) -> Outcome:
-    """Return the first answer to this request_id, or None when it has had no effect yet.
+    """Return the first answer to this request_id, which has had an effect.
 
     Raises `RequestIdReused`, naming the first field that differs, when the id was used for something else.
     """
-    stored = books.requests.get((state.key, command.request_id))
-    if stored is None:
-        return None
+    stored = books.requests[(state.key, command.request_id)]
     method, content = content_of(command)
     difference = first_difference(stored, method, content)
     if difference is not None:

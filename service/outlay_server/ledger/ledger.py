@@ -8,16 +8,15 @@ own waiting: what has been taken is decided and written all the same, and its re
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from outlay_server.domain.books import Books
-from outlay_server.domain.commands import CheckSpend, Command, ExtendReservation, Outcome, SettleExpired
+from outlay_server.domain.commands import Command, Outcome
 from outlay_server.domain.errors import OutlayError, Overloaded
 from outlay_server.domain.limits import BATCH_MAX
 from outlay_server.domain.posting import post, settle_expired, with_retry_times
+from outlay_server.ledger.line import Answer, Line, Submission
 from outlay_server.store.contract import Store
 
 logger = logging.getLogger(__name__)
@@ -34,9 +33,6 @@ GATHER_TURNS_MAX = 64
 RETRY_AFTER_SECONDS = 1
 """What a caller that was shed is told to wait."""
 
-Answer = Outcome | OutlayError | Exception
-"""An `Exception` that is no `OutlayError` is a defect of ours that one command met."""
-
 
 class LedgerObserver(Protocol):
     """Told of every batch; must not raise and must not wait."""
@@ -44,24 +40,16 @@ class LedgerObserver(Protocol):
     def batch_posted(self, commands: int, seconds: float) -> None:
         """A batch of so many commands was decided and is durable, that long after it was taken."""
 
-    def decided(self, outcome: Outcome) -> None:
-        """One command was answered."""
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """These commands were answered, in this order; those that are exceptions were not carried out."""
 
 
 class _NobodyWatches:
     def batch_posted(self, commands: int, seconds: float) -> None:
         pass
 
-    def decided(self, outcome: Outcome) -> None:
+    def answered(self, answers: Sequence[Answer]) -> None:
         pass
-
-
-@dataclass(slots=True)
-class _Submission:
-    """Commands that one caller sent together: one transaction, one answer each."""
-
-    commands: Sequence[Command]
-    future: "asyncio.Future[list[Answer]]"
 
 
 class Ledger:
@@ -71,10 +59,7 @@ class Ledger:
         self._store = store
         self._observer = observer or _NobodyWatches()
         self._queue_max = queue_max
-        # What settles goes first: it frees what is held, and its money is spent already.
-        self._settling: deque[_Submission] = deque()
-        self._asking: deque[_Submission] = deque()
-        self._waiting = 0
+        self._line = Line()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -82,7 +67,7 @@ class Ledger:
     @property
     def queue_depth(self) -> int:
         """Commands that wait for the next batch."""
-        return self._waiting
+        return self._line.commands
 
     async def start(self) -> None:
         """Start deciding."""
@@ -118,13 +103,26 @@ class Ledger:
             answers.append(answer)
         return answers
 
+    def shed_for(self, organization_id: str) -> bool:
+        """Make room for an organization at the cost of the one that has most waiting, whose latest call is shed.
+
+        So the one that floods is told to come again, and not everybody else. False where nobody has more waiting.
+        """
+        submission = self._line.take_from_longest(organization_id)
+        if submission is None:
+            return False
+        if not submission.future.done():
+            submission.future.set_exception(Overloaded(RETRY_AFTER_SECONDS))
+        return True
+
     async def _enqueue(self, commands: Sequence[Command]) -> list[Answer]:
-        if self._stopping or self._task is None or self._waiting + len(commands) > self._queue_max:
+        if self._stopping or self._task is None:
             raise Overloaded(RETRY_AFTER_SECONDS)
-        submission = _Submission(commands, asyncio.get_running_loop().create_future())
-        asks = isinstance(commands[0], CheckSpend | ExtendReservation | SettleExpired)
-        (self._asking if asks else self._settling).append(submission)
-        self._waiting += len(commands)
+        submission = Submission(commands, asyncio.get_running_loop().create_future())
+        while self._line.commands + len(commands) > self._queue_max:
+            if not self.shed_for(submission.organization_id):
+                raise Overloaded(RETRY_AFTER_SECONDS)
+        self._line.put(submission)
         self._arrived.set()
         return await submission.future
 
@@ -132,7 +130,7 @@ class Ledger:
         while True:
             await self._arrived.wait()
             await self._gather()
-            batch = self._take()
+            batch = self._line.take(BATCH_MAX)
             if batch:
                 await self._settle(batch)
             elif self._stopping:
@@ -147,26 +145,13 @@ class Ledger:
         """
         quiet_turns = 0
         for _ in range(GATHER_TURNS_MAX):
-            seen = self._waiting
+            seen = self._line.commands
             await asyncio.sleep(0)
-            quiet_turns = quiet_turns + 1 if self._waiting == seen else 0
+            quiet_turns = quiet_turns + 1 if self._line.commands == seen else 0
             if quiet_turns == QUIET_TURNS:
                 return
 
-    def _take(self) -> list[_Submission]:
-        """Everything that waits, up to `BATCH_MAX` commands; what nobody waits for any more is dropped unseen."""
-        taken: list[_Submission] = []
-        room = BATCH_MAX
-        for queue in (self._settling, self._asking):
-            while queue and len(queue[0].commands) <= room:
-                submission = queue.popleft()
-                self._waiting -= len(submission.commands)
-                if not submission.future.done():
-                    taken.append(submission)
-                    room -= len(submission.commands)
-        return taken
-
-    async def _settle(self, batch: list[_Submission]) -> None:
+    async def _settle(self, batch: list[Submission]) -> None:
         """Decide one batch and answer everybody in it, whatever happens."""
         started = time.perf_counter()
         commands = [command for submission in batch for command in submission.commands]
@@ -179,33 +164,33 @@ class Ledger:
             answers = [error] * len(commands)
         else:
             self._observer.batch_posted(len(commands), time.perf_counter() - started)
+        self._observer.answered(answers)
         position = 0
         for submission in batch:
             theirs = answers[position : position + len(submission.commands)]
             position += len(submission.commands)
             if not submission.future.done():
                 submission.future.set_result(theirs)
-            for answer in theirs:
-                if not isinstance(answer, Exception):
-                    self._observer.decided(answer)
 
     async def _post(self, commands: list[Command]) -> list[Answer]:
         """Post the batch; a command that breaks an invariant is taken out and the rest is posted without it."""
         broken: dict[int, Exception] = {}
-        while True:
-            kept = [index for index in range(len(commands)) if index not in broken]
-            if not kept:
-                return [broken[index] for index in range(len(commands))]
-            batch = _Batch([commands[index] for index in kept])
+        kept = list(range(len(commands)))
+        while kept:
+            batch = _Batch([commands[index] for index in kept] if broken else commands)
             try:
                 posted = await self._store.post(batch.commands, batch.apply)
             except _BrokenCommand as failure:
                 logger.exception("a command broke an invariant", extra={"command": type(failure.command).__name__})
                 broken[kept[failure.index]] = failure.defect
+                del kept[failure.index]
                 continue
             with_retry_times(posted.books, batch.commands, batch.outcomes, posted.expiries)
+            if not broken:
+                return list(batch.outcomes)
             answers: dict[int, Answer] = dict(zip(kept, batch.outcomes, strict=True)) | broken
             return [answers[index] for index in range(len(commands))]
+        return [broken[index] for index in range(len(commands))]
 
 
 class _BrokenCommand(AssertionError):

@@ -1,10 +1,10 @@
 """What the edge and the ledger report to: metrics for every call and batch, the log for those that need attention."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import grpc
 
-from outlay_server.domain.commands import Outcome
+from outlay_server.ledger import Answer
 from outlay_server.server.call_log import CallLog
 from outlay_server.server.metrics import Metrics
 
@@ -30,5 +30,5 @@ class Telemetry:
         self._metrics.batch_posted(commands, seconds)
         self._committed()
 
-    def decided(self, outcome: Outcome) -> None:
-        self._metrics.decided(outcome)
+    def answered(self, answers: Sequence[Answer]) -> None:
+        self._metrics.answered(answers)

@@ -1,6 +1,6 @@
 """Load the books of a batch, and write what it changed: the same steps on every store, over the store's driver."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from outlay_server.domain.books import Books, Changes, Moment, OrganizationState
@@ -48,11 +48,16 @@ def load(driver: Driver, books: Books, commands: Sequence[Command]) -> None:
 
     Where `next_expiry` of an organization is unknown or past, its expired reservations are loaded too.
     """
-    present = [command for command in commands if command.organization_id in books.organizations]
-    _load_requests(driver, books, present)
-    _load_reservations(driver, books, present)
-    _load_records(driver, books, present)
-    for moment in _moments(books, present):
+    keys = {organization_id: state.key for organization_id, state in books.organizations.items()}
+    present = [command for command in commands if command.organization_id in keys]
+    _load_requests(driver, books, {(keys[c.organization_id], c.request_id) for c in present if c.request_id})
+    # Checks name neither reservations nor records, and bring few sets of labels: they are most of a batch.
+    asked = {(c.organization_id, c.unit, c.labels) for c in present if type(c) is CheckSpend}
+    others = [command for command in present if type(command) is not CheckSpend]
+    _load_reservations(driver, books, others)
+    _load_records(driver, books, others)
+    moments = {Moment(organization_id, unit, labels, books.now) for organization_id, unit, labels in asked}
+    for moment in moments | _moments(books, others):
         ensure_counters(driver, books.organizations[moment.organization_id], moment)
 
 
@@ -60,8 +65,7 @@ def _key(books: Books, command: Command) -> int:
     return books.organizations[command.organization_id].key
 
 
-def _load_requests(driver: Driver, books: Books, commands: Iterable[Command]) -> None:
-    keys = {(_key(books, command), command.request_id) for command in commands if command.request_id}
+def _load_requests(driver: Driver, books: Books, keys: Collection[tuple[int, str]]) -> None:
     if keys:
         for row in driver.fetch_by_key(statements.REQUESTS_BY_ID, list(keys)):
             request = rows.request_from_row(row)
@@ -113,13 +117,11 @@ def _load_records(driver: Driver, books: Books, commands: Iterable[Command]) -> 
 
 
 def _moments(books: Books, commands: Iterable[Command]) -> set[Moment]:
-    """Every instant and set of labels whose counters posting may ask for."""
+    """Every instant and set of labels whose counters posting may ask for, but those of checks."""
     found: set[Moment] = set()
     organization_ids = {state.key: id_ for id_, state in books.organizations.items()}
     for command in commands:
         match command:
-            case CheckSpend():
-                found.add(Moment(command.organization_id, command.unit, command.labels, books.now))
             case RecordSpend(reservation_id=None):
                 instant = min(command.usage_time or books.now, books.now)
                 found.add(Moment(command.organization_id, command.unit, command.labels, instant))

@@ -32,6 +32,8 @@ class Statement:
     postgres: str
     columns: int
     """How many values a row has."""
+    sqlite_many: str = ""
+    """A lookup by a JSON list of keys, each a list."""
 
 
 def _arrays(table: Table, columns: Sequence[str]) -> str:
@@ -57,6 +59,10 @@ def lookup(table: Table, by: Sequence[str]) -> Statement:
             f"JOIN {table.name} t ON {theirs}"
         ),
         columns=len(by),
+        sqlite_many=(
+            f"SELECT {_names(_all(table), 't.')} FROM json_each(?) AS k CROSS JOIN {table.name} AS t WHERE "
+            + " AND ".join(f"t.\"{name}\" = json_extract(k.value, '$[{i}]')" for i, name in enumerate(by))
+        ),
     )
 
 

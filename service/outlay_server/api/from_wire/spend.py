@@ -1,6 +1,6 @@
 """Checks, records, refunds and reservations, as commands of the ledger."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 from outlay.v1 import budget_service_pb2 as pb
 from outlay.v1 import reservation_pb2
@@ -17,13 +17,17 @@ from outlay_server.domain.commands import (
 from outlay_server.domain.errors import OutlayError
 from outlay_server.domain.instant import MICROS_PER_SECOND
 from outlay_server.domain.limits import (
+    AMOUNT_MICROS_MAX,
     BATCH_MAX,
+    REQUEST_ID_MAX_LENGTH,
     RESERVATION_TTL_DEFAULT_SECONDS,
     RESERVATION_TTL_MAX_SECONDS,
     RESERVATION_TTL_MIN_SECONDS,
 )
-from outlay_server.domain.names import OrganizationName, ReservationName, SpendRecordName
+from outlay_server.domain.names import OrganizationName, ReservationName, SpendRecordName, is_uuid
 from outlay_server.domain.reservation import ExpiryAction
+
+C = TypeVar("C", CheckSpend, RecordSpend)
 
 _DEFAULT_TTL_MICROS: Final = RESERVATION_TTL_DEFAULT_SECONDS * MICROS_PER_SECOND
 
@@ -41,8 +45,69 @@ _EXPIRY_ACTIONS: Final = {
 _VIEWS: Final = {pb.CHECK_VIEW_UNSPECIFIED: False, pb.CHECK_VIEW_BASIC: False, pb.CHECK_VIEW_FULL: True}
 
 
+TERMS_REMEMBERED_MAX: Final = 4_096
+"""Distinct requests, but for what differs from call to call, that are known to be valid; then all are forgotten."""
+
+TERMS_REMEMBERED_MAX_BYTES: Final = 2_048
+"""A larger request is read anew each time, so that what is remembered stays below a dozen MiB."""
+
+_Terms = tuple[str, str, bytes]
+"""The key, which stands for its organization; the batch's organization; the request without what differs."""
+
+_known_checks: dict[_Terms, CheckSpend] = {}
+_known_records: dict[_Terms, RecordSpend] = {}
+
+
 def check(request: pb.CheckSpendRequest, caller: Caller, batch_organization: str = "") -> CheckSpend:
-    """A check; an item of a batch takes its organization from it."""
+    """A check; an item of a batch takes its organization from it.
+
+    Callers send the same request again and again, but for its amount and its request_id. What is left without these two
+    is looked up in one go instead of reading ten fields, each through the wire's accessors: 3 µs instead of 19.
+    """
+    amount, request_id = request.amount_micros, request.request_id
+    request.ClearField("amount_micros")
+    request.ClearField("request_id")
+    terms = (caller.key_id, batch_organization, request.SerializeToString())
+    request.amount_micros, request.request_id = amount, request_id
+    known = _known_checks.get(terms)
+    if known is not None and _is_plain(amount, request_id) and amount >= (known.min_amount_micros or 0):
+        return CheckSpend(
+            known.organization_id,
+            known.unit,
+            amount,
+            known.min_amount_micros,
+            known.labels,
+            known.mode,
+            known.reservation_ttl_micros,
+            known.expiry_action,
+            known.full_view,
+            request_id,
+            known.api_key_id,
+        )
+    command = _read_check(request, caller, batch_organization)
+    _remember(_known_checks, terms, command)
+    return command
+
+
+def _is_plain(amount_micros: int, request_id: str) -> bool:
+    """Whether both are as `Fields` wants them, in one expression. Printable ASCII is 0x20 to 0x7e."""
+    return (
+        0 <= amount_micros <= AMOUNT_MICROS_MAX
+        and len(request_id) <= REQUEST_ID_MAX_LENGTH
+        and request_id.isascii()
+        and request_id.isprintable()
+    )
+
+
+def _remember(known: dict[_Terms, C], terms: _Terms, command: C) -> None:
+    if len(terms[2]) > TERMS_REMEMBERED_MAX_BYTES:
+        return
+    if len(known) >= TERMS_REMEMBERED_MAX:
+        known.clear()
+    known[terms] = command
+
+
+def _read_check(request: pb.CheckSpendRequest, caller: Caller, batch_organization: str) -> CheckSpend:
     fields = Fields(caller)
     organization_id = _organization(fields, request.organization, batch_organization)
     amount = fields.amount("amount_micros", request.amount_micros)
@@ -69,7 +134,42 @@ def check(request: pb.CheckSpendRequest, caller: Caller, batch_organization: str
 
 
 def record(request: pb.RecordSpendRequest, caller: Caller, batch_organization: str = "") -> RecordSpend:
-    """A record; without a reservation it must say its unit."""
+    """A record; without a reservation it must say its unit. Looked up as a check is."""
+    amount, request_id, reservation = request.amount_micros, request.request_id, request.reservation
+    request.ClearField("amount_micros")
+    request.ClearField("request_id")
+    request.ClearField("reservation")
+    terms = (caller.key_id, batch_organization + "/" * bool(reservation), request.SerializeToString())
+    request.amount_micros, request.request_id, request.reservation = amount, request_id, reservation
+    known = _known_records.get(terms)
+    if known is not None and amount > 0 and request_id and _is_plain(amount, request_id):
+        reservation_id = _reservation_id(reservation, known.organization_id)
+        if reservation_id is not None or not reservation:
+            return RecordSpend(
+                known.organization_id,
+                reservation_id,
+                known.unit,
+                amount,
+                known.labels,
+                known.usage_time,
+                known.keep_open,
+                request_id,
+                known.api_key_id,
+            )
+    command = _read_record(request, caller, batch_organization)
+    if command.usage_time is None:
+        _remember(_known_records, terms, command)
+    return command
+
+
+def _reservation_id(name: str, organization_id: str) -> str | None:
+    """The id in the full name of a reservation of that organization; None for any other text."""
+    prefix = f"organizations/{organization_id}/reservations/"
+    id_ = name[len(prefix) :]
+    return id_ if name.startswith(prefix) and is_uuid(id_) else None
+
+
+def _read_record(request: pb.RecordSpendRequest, caller: Caller, batch_organization: str) -> RecordSpend:
     fields = Fields(caller)
     organization_id = _organization(fields, request.organization, batch_organization)
     reservation: ReservationName | None = None
