@@ -1,11 +1,14 @@
 """`batch.Driver` over a SQLAlchemy connection: what the ledger reads, for the control plane and for readers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from outlay_server.store.statements import Statement, with_numbered_parameters
+
+KEYS_AT_ONCE: Final = 100
+"""Lookups that SQLite is asked for together: a reader's every statement costs a hop to its connection's thread."""
 
 
 class ConnectionDriver:
@@ -25,7 +28,13 @@ class ConnectionDriver:
         if self._takes_arrays:
             columns = tuple(list(column) for column in zip(*keys, strict=True))
             return [tuple(row) for row in self._connection.exec_driver_sql(statement.postgres, columns)]
-        return [tuple(row) for key in keys for row in self._connection.exec_driver_sql(statement.sqlite, tuple(key))]
+        found: list[Sequence[Any]] = []
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[start : start + KEYS_AT_ONCE]
+            text = " UNION ALL ".join([statement.sqlite] * len(some))
+            parameters = tuple(value for key in some for value in key)
+            found += [tuple(row) for row in self._connection.exec_driver_sql(text, parameters)]
+        return found
 
     def write(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
         if self._takes_arrays:

@@ -4,7 +4,7 @@ Readers see what is committed. Reservations that have expired and that no decisi
 already, and counted as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, exists, func, select
@@ -136,22 +136,30 @@ def _counters(
     windows = {budget.key: cycle_containing(now, budget.cycle) for budget in budgets}
     keys = [(organization_key, budget.key, windows[budget.key].start) for budget in budgets]
     found = {row[1]: rows.counter_from_row(row) for row in driver.fetch_by_key(statements.COUNTERS_BY_CYCLE, keys)}
-    # Budgets of one unit and cycle are sums of the same rows.
+    missing = [budget for budget in budgets if budget.key not in found]
     once = _ReadOnce(driver)
-    for budget in budgets:
-        if budget.key not in found:
-            found[budget.key] = batch.summed_counter(once, organization_key, budget, windows[budget.key])
+    once.know_alerts(organization_key, {budget.key: windows[budget.key].start for budget in missing})
+    for budget in missing:
+        found[budget.key] = batch.summed_counter(once, organization_key, budget, windows[budget.key])
     return found
 
 
 class _ReadOnce:
-    """A driver that runs each query once and remembers its rows."""
+    """A driver that runs each query once: budgets of one unit and cycle are sums of the same rows."""
 
     def __init__(self, driver: ConnectionDriver) -> None:
         self._driver = driver
         self._found: dict[tuple[object, ...], list[Sequence[Any]]] = {}
         self.fetch_by_key = driver.fetch_by_key
         self.write = driver.write
+
+    def know_alerts(self, organization_key: int, cycle_starts: Mapping[int, Instant]) -> None:
+        """Read the alerts of many budgets, by their keys, in one go."""
+        for key, start in cycle_starts.items():
+            self._found[(statements.ALERTS_SENT, organization_key, key, start)] = []
+        keys = [(organization_key, key, start) for key, start in cycle_starts.items()]
+        for _, _, key, _, start, basis, percent, *_ in self._driver.fetch_by_key(statements.ALERTS_BY_CYCLE, keys):
+            self._found[(statements.ALERTS_SENT, organization_key, key, start)].append((basis, percent))
 
     def fetch(self, sql: str, *parameters: object) -> list[Sequence[Any]]:
         question = (sql, *parameters)

@@ -165,6 +165,7 @@ RESERVATIONS_BY_ID = lookup(tables.reservations, ("organization_key", "id"))
 RECORDS_BY_ID = lookup(tables.spend_records, ("organization_key", "id"))
 REFUNDS_BY_RECORD = lookup(tables.spend_records, ("organization_key", "refunded_record_id"))
 COUNTERS_BY_CYCLE = lookup(tables.counters, ("organization_key", "budget_key", "cycle_start"))
+ALERTS_BY_CYCLE = lookup(tables.alerts, ("organization_key", "budget_key", "cycle_start"))
 
 INSERT_RESERVATIONS = insert(tables.reservations)
 UPDATE_RESERVATIONS = update(tables.reservations, RESERVATION_CHANGES, ("organization_key", "id"))
