@@ -9,7 +9,7 @@ POSTGRES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs bench coverage deep clean distclean
+.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs bench bench-full coverage deep clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,8 +66,16 @@ gen-check: $(STAMP) ## Fail where gen/ or docs/reference/ is not what proto/ say
 docs: $(STAMP) ## Write docs/reference/ from the protos' comments
 	$(BIN)/python scripts/gen_docs.py
 
-bench: $(STAMP) ## Measure against a bare echo in the same run
+bench: $(STAMP) ## Measure beside a bare echo of the same run (3 minutes)
+	@$(PLOTS)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(STAMP) ## Everything, rivals too, and write docs/benchmarks.md (half an hour)
+	@$(PLOTS)
+	$(BIN)/python -m benchmarks --full --install --write-docs $(ARGS)
+
+PLOTS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 
 coverage: $(STAMP) ## Run the tests and say which lines they miss
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
