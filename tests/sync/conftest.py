@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from outlay_cli.caps.rules import RULES
+from outlay_cli.main import main
 from outlay_sync.desired import Desired
 from outlay_sync.files import load_contents
 from outlay_sync.problems import InvalidFilesError
@@ -45,26 +46,30 @@ def complaints(load: Load) -> Complaints:
 
 
 class CommandLine:
-    """`outlay` as its users run it: a process of its own, in a folder, against a service."""
+    """`outlay` as its users run it, in a folder and against a service; here each command is a process."""
 
     def __init__(self, folder: Path, server: ServerProcess) -> None:
         self.folder = folder
         self.server = server
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("OUTLAY_")}
-        self.environment |= {"OUTLAY_ENDPOINT": server.grpc_address, "OUTLAY_API_KEY": server.admin_key}
 
-    def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Ran:
+    def __call__(self, *arguments: str, **environment: str) -> Ran:
+        """Run a command; keywords are OUTLAY_ variables."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OUTLAY_")}
         done = subprocess.run(
             [OUTLAY, *arguments],
             cwd=self.folder,
-            env=self.environment | {f"OUTLAY_{name}": value for name, value in environment.items()},
-            input=stdin,
+            env=inherited | self._variables(environment),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def _variables(self, given: dict[str, str]) -> dict[str, str]:
+        variables = {"ENDPOINT": self.server.grpc_address, "API_KEY": self.server.admin_key} | given
+        return {f"OUTLAY_{name}": value for name, value in variables.items()}
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -85,6 +90,45 @@ class CommandLine:
         return events
 
 
+class QuickCommandLine(CommandLine):
+    """The same without processes, for tests that run many commands."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: ServerProcess,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        super().__init__(folder, server)
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, **environment: str) -> Ran:
+        with self._monkeypatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("OUTLAY_")]:
+                patch.delenv(name)
+            for name, value in self._variables(environment).items():
+                patch.setenv(name, value)
+            patch.chdir(self.folder)
+            self._capsys.readouterr()
+            code = main(arguments)
+        captured = self._capsys.readouterr()
+        return Ran(int(code), captured.out, captured.err)
+
+
 @pytest.fixture
 def command_line(tmp_path: Path, shared_server: ServerProcess) -> CommandLine:
+    """The command line in processes of its own."""
     return CommandLine(tmp_path, shared_server)
+
+
+@pytest.fixture
+def outlay(
+    tmp_path: Path,
+    shared_server: ServerProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> CommandLine:
+    """The command line in the process of the test."""
+    return QuickCommandLine(tmp_path, shared_server, monkeypatch, capsys)

@@ -30,13 +30,12 @@ class Outcome:
 def headline(plan: Plan, title: Title) -> str:
     """One sentence: what there is to do."""
     counts = tally(plan.changes)
-    match title:
-        case "drift":
-            count = sum(counts.values())
-            return f"{_resources(count)} changed outside of the files." if count else "No drift."
-        case "plan" | "apply":
-            found = describe.summary(counts)
-            return f"Plan: {found}." if found else "No changes."
+    count = sum(counts.values())
+    if not count and plan.failures:
+        return "No plan."
+    if title == "drift":
+        return f"{_resources(count)} changed outside of the files." if count else "No drift."
+    return f"Plan: {describe.summary(counts)}." if count else "No changes."
 
 
 def notes(plan: Plan, title: Title) -> Iterator[str]:
@@ -50,4 +49,4 @@ def notes(plan: Plan, title: Title) -> Iterator[str]:
 
 
 def _resources(count: int) -> str:
-    return "1 resource is" if count == 1 else f"{count} resources are"
+    return "1 resource was" if count == 1 else f"{count} resources were"
