@@ -44,8 +44,8 @@ def test_the_page_runs(
             names["client"] = outlay_client.Client()
     names["client"].close()
     assert capsys.readouterr().out.splitlines() == ["200", "HELLO"]
-    # 0.18, then 0.18 less 0.03, then 0.18 without a reservation, then 5 × 300; the 200 checks are held.
-    assert spent_and_held(tenant) == (180_000 + 150_000 + 180_000 + 1_500, 200_000)
+    # 0.18, 0.18 less 0.03, 0.18 without a reservation and where a lease stands by, then 5 × 300; 200 checks are held.
+    assert spent_and_held(tenant) == (180_000 + 150_000 + 2 * 180_000 + 1_500, 200_000)
 
 
 def test_every_name_that_the_page_shows_is_there() -> None:
