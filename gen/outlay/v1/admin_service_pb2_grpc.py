@@ -350,7 +350,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadDeliveries(self, request, context):
-        """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+        """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back. At most
+        10,000 in one call, the oldest first; call again for more.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
         retry with the same request_id.

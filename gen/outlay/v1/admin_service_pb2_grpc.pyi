@@ -163,7 +163,8 @@ class AdminServiceStub:
     retry with the same request_id.
     """
     ReplayDeadDeliveries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadDeliveriesRequest, _admin_service_pb2.ReplayDeadDeliveriesResponse]
-    """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+    """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back. At most
+    10,000 in one call, the oldest first; call again for more.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
     retry with the same request_id.
@@ -308,7 +309,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     retry with the same request_id.
     """
     ReplayDeadDeliveries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReplayDeadDeliveriesRequest, _admin_service_pb2.ReplayDeadDeliveriesResponse]  # type: ignore[assignment]
-    """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+    """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back. At most
+    10,000 in one call, the oldest first; call again for more.
 
     Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
     retry with the same request_id.
@@ -564,7 +566,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ReplayDeadDeliveriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ReplayDeadDeliveriesResponse, _abc.Awaitable[_admin_service_pb2.ReplayDeadDeliveriesResponse]]:
-        """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back.
+        """Send everything again that is dead at an endpoint, as ReplayDelivery does: for when a receiver is back. At most
+        10,000 in one call, the oldest first; call again for more.
 
         Scope: `admin` or `control:webhooks`. Errors: NOT_FOUND, ENDPOINT_DISABLED, REQUEST_ID_REUSED. When unreachable:
         retry with the same request_id.

@@ -110,8 +110,8 @@ class WebhookEndpoint(_message.Message):
     uri: _builtins.str
     """Where it is sent, at most 2,048 bytes. For the formats STANDARD and SLACK the URL that is posted to, `https` on port
     443 or one from 1,024 up, without user or password. Its host must not resolve to a private, loopback or link-local
-    address, unless the server was set to allow it. Redirects are not followed. For the format MAIL `mailto:` and 1 to 5
-    addresses, separated by commas. The audit shows it shortened: it may hold what opens the receiver.
+    address, unless the server was set to allow it. Redirects are not followed. For the format MAIL `mailto:` and one
+    address. The audit shows it shortened: it may hold what opens the receiver.
     """
     format: Global___WebhookFormat.ValueType
     """How the body is written. Unspecified means STANDARD."""

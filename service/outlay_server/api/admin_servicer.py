@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Callable
-from typing import NoReturn
 
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
 
 from outlay.v1 import admin_service_pb2 as pb
 from outlay.v1 import api_key_pb2, caps_pb2, organization_pb2
@@ -13,22 +11,23 @@ from outlay_server.api import from_wire, page_tokens, to_wire
 from outlay_server.api.caller import Call
 from outlay_server.api.changes import change_once
 from outlay_server.api.from_wire.organizations import OrganizationDeletion, OrganizationUpdate
+from outlay_server.api.webhook_methods import WebhookMethods, Webhooks
 from outlay_server.control import Origin, api_keys, organizations
 from outlay_server.control import apply as control_apply
 from outlay_server.domain.api_key import SECRET_BYTES, assemble
-from outlay_server.domain.errors import Unimplemented
 from outlay_server.domain.views import OrganizationView
 from outlay_server.store import ledger_reads, reads
 from outlay_server.store.contract import ControlTransaction, Store
 
 
-class AdminServicer:
+class AdminServicer(WebhookMethods):
     """The methods, by their names in snake case; each takes the request and the call."""
 
-    def __init__(self, store: Store, keys_changed: Callable[[], None]) -> None:
+    def __init__(self, store: Store, keys_changed: Callable[[], None], webhooks: Webhooks) -> None:
         """`keys_changed` is called when a key has stopped being valid, before its revocation is answered."""
         self._store = store
         self._keys_changed = keys_changed
+        self._webhooks = webhooks
 
     # Organizations
 
@@ -163,38 +162,6 @@ class AdminServicer:
         token = page_tokens.seal(request, (shown[-1].sequence,)) if len(rows) > size else ""
         messages = map(to_wire.organizations.audit_event, shown)
         return pb.ListAuditEventsResponse(audit_events=messages, next_page_token=token)
-
-    # Webhooks
-
-    async def get_webhook_endpoint(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def list_webhook_endpoints(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def create_webhook_endpoint(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def update_webhook_endpoint(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def delete_webhook_endpoint(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def test_webhook_endpoint(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def rotate_webhook_secret(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def list_deliveries(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def replay_delivery(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
-
-    async def replay_dead_deliveries(self, request: Message, call: Call) -> NoReturn:
-        raise Unimplemented
 
 
 def _updated(transaction: ControlTransaction, origin: Origin, asked: OrganizationUpdate) -> OrganizationView:

@@ -1,5 +1,6 @@
 """Changes of settings that happen once: what was answered under a request_id is answered again."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from outlay_server.store.contract import ControlTransaction, Store
 
 M = TypeVar("M", bound=Message)
 
+_SECRET: Final = "secret"  # noqa: S105  # no secret: the name of fields that hold one
 OUTPUT_ONLY: Final = field_behavior_pb2.FieldBehavior.OUTPUT_ONLY
 
 
@@ -47,7 +49,7 @@ async def change_once(
             return ParseDict(earlier, answer_type())
         answer = work(transaction, origin)
         remembered = _json_of(answer)
-        remembered.pop("secret", None)
+        remembered.pop(_SECRET, None)
         replay.remember(transaction, organization_id, request.request_id, call.method, content, remembered)
         return answer
 
@@ -72,10 +74,15 @@ def _content(request: Any) -> dict[str, Any]:
         if field.message_type is not None and field.message_type.GetOptions().HasExtension(resource_pb2.resource):
             for part, inner in value.ListFields():
                 if OUTPUT_ONLY not in part.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
-                    content[f"{field.name}.{part.name}"] = _comparable(inner)
+                    content[f"{field.name}.{part.name}"] = _unsecret(part.name, inner)
         else:
-            content[field.name] = _comparable(value)
+            content[field.name] = _unsecret(field.name, value)
     return content
+
+
+def _unsecret(name: str, value: Any) -> Any:
+    """A field to compare; of a secret, which is stored nowhere but where it is used, a digest."""
+    return hashlib.sha256(value.encode()).hexdigest() if name == _SECRET else _comparable(value)
 
 
 def _comparable(value: Any) -> Any:

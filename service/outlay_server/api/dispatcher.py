@@ -30,6 +30,7 @@ from outlay_server.api.errors import Internal, code_of
 from outlay_server.api.in_flight import IN_FLIGHT_MAX, InFlight, load_of
 from outlay_server.api.observe import CallObserver, NobodyWatches
 from outlay_server.api.permissions import PERMISSIONS, Permission, Reach, ensure_complete
+from outlay_server.api.webhook_methods import Webhooks
 from outlay_server.domain.audit import AuditSource
 from outlay_server.domain.errors import (
     DeadlineExceeded,
@@ -111,6 +112,7 @@ class Dispatcher:
         authenticator: Authenticator,
         observer: CallObserver | None = None,
         watch_hub: WatchHub | None = None,
+        webhooks: Webhooks | None = None,
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
         ensure_complete(contract_methods())
@@ -120,7 +122,7 @@ class Dispatcher:
         self._in_flight = InFlight(in_flight_max)
         servicers = (
             BudgetServicer(store, ledger, watch_hub or WatchHub(store)),
-            AdminServicer(store, authenticator.forget),
+            AdminServicer(store, authenticator.forget, webhooks or Webhooks()),
         )
         self.methods: Final[Mapping[str, Method]] = {
             method.path: method

@@ -2,8 +2,10 @@
 
 from outlay_server.domain.audit import JsonValue
 from outlay_server.domain.budget import Budget
-from outlay_server.domain.names import ApiKeyName, BudgetName, OrganizationName
+from outlay_server.domain.destination import shortened
+from outlay_server.domain.names import ApiKeyName, BudgetName, OrganizationName, WebhookEndpointName
 from outlay_server.domain.views import KeyView, OrganizationView
+from outlay_server.domain.webhook import Endpoint
 
 Document = dict[str, JsonValue]
 
@@ -49,6 +51,20 @@ def organization_document(view: OrganizationView) -> Document:
             for gate in view.gates
         ],
         "managed_by": view.managed_by,
+    }
+
+
+def endpoint_document(endpoint: Endpoint) -> Document:
+    """A webhook endpoint without anything that opens: not its secret, and not the path of its URI."""
+    return {
+        "name": str(WebhookEndpointName(endpoint.organization_id, endpoint.endpoint_id)),
+        "display_name": endpoint.display_name,
+        "uri": shortened(endpoint.uri),
+        "format": endpoint.format.value,
+        "event_types": list(endpoint.event_types),
+        "disabled": endpoint.disabled,
+        "disable_reason": endpoint.disable_reason.value if endpoint.disable_reason else None,
+        "managed_by": endpoint.managed_by,
     }
 
 

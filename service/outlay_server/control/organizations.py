@@ -23,7 +23,7 @@ from outlay_server.domain.instant import Instant
 from outlay_server.domain.names import OrganizationName
 from outlay_server.domain.settings import DEFAULT_BUDGETS, OrganizationSettings, gates_at_birth
 from outlay_server.domain.views import OrganizationView
-from outlay_server.store import reads, rows, tables
+from outlay_server.store import outbox, reads, rows, tables
 from outlay_server.store.contract import ControlTransaction
 
 
@@ -207,3 +207,4 @@ def delete(
     table = tables.organizations
     tx.connection.execute(sql_update(table).where(table.c.key == row.key).values(delete_time=tx.now))
     raise_keys_version(tx)
+    outbox.drop_endpoints(tx.connection, row.key)

@@ -37,6 +37,10 @@ class AuditAction(enum.StrEnum):
     BUDGET_DELETED = "budget.deleted"
     API_KEY_CREATED = "api_key.created"
     API_KEY_REVOKED = "api_key.revoked"
+    WEBHOOK_ENDPOINT_CREATED = "webhook_endpoint.created"
+    WEBHOOK_ENDPOINT_UPDATED = "webhook_endpoint.updated"
+    WEBHOOK_ENDPOINT_DELETED = "webhook_endpoint.deleted"
+    WEBHOOK_SECRET_ROTATED = "webhook_endpoint.secret_rotated"  # noqa: S105  # no secret: what happened to one
 
 
 class AuditSource(enum.StrEnum):
@@ -47,6 +51,8 @@ class AuditSource(enum.StrEnum):
     YAML = "yaml"
     TERRAFORM = "terraform"
     CLI = "cli"
+    SERVER = "server"
+    """Nobody asked: the server did it by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from outlay_server.domain.limits import ECHO_MAX_LENGTH, MOVED_NAMED_MAX, VIOLATIONS_MAX, WATCHER_BEHIND_MAX
 
-_RESOURCE_NAME: Final = re.compile(r"organizations/[a-z0-9-]{1,63}(/[a-zA-Z]{1,32}/[a-z0-9-]{1,63})?", re.ASCII)
+_RESOURCE_NAME: Final = re.compile(r"organizations/[a-z0-9-]{1,63}(/[a-zA-Z]{1,32}/[a-z0-9-]{1,63}){0,2}", re.ASCII)
 """A name that is shown whole: cut after 64 characters it would lose the id that tells it from its siblings."""
 
 

@@ -68,7 +68,7 @@ def alert_crossed(
     data: Data = {
         **_standing(budget, counter, limits),
         "basis": first.basis.value,
-        "basis_micros": first.basis_micros,
+        "basis_amount_micros": first.basis_micros,
         "thresholds_percent": [*sorted(alert.threshold_percent for alert in alerts)],
         "alerts": [str(AlertName(alert.organization_id, alert.alert_id)) for alert in alerts],
     }

@@ -92,6 +92,11 @@ FORECAST_SLOPE_DAYS_MIN: Final = 7
 FORECAST_DAYS_MAX: Final = 366
 """Days that a forecast looks back, and ahead: a year, where a cycle has no end."""
 
+# Retention
+
+RECORD_RETENTION_MIN_DAYS: Final = 40
+"""The shortest retention: a record may be backdated by 35 days, and its reservation be held for one more."""
+
 # Reservations and records
 
 RESERVATION_TTL_DEFAULT_SECONDS: Final = 300
@@ -185,9 +190,6 @@ WEBHOOK_SECRET_OVERLAP_DEFAULT_SECONDS: Final = 86_400
 
 WEBHOOK_SECRET_OVERLAP_MAX_SECONDS: Final = 7 * 86_400
 """A secret that was rotated because it leaked must not sign for much longer."""
-
-MAIL_RECIPIENTS_MAX: Final = 5
-"""Addresses of one mail endpoint; a list of people belongs on the mail server."""
 
 ENDPOINT_FAILING_MAX_SECONDS: Final = 5 * 86_400
 """After this long without one success an endpoint is disabled: a long weekend and the day after it."""

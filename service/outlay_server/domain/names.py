@@ -150,3 +150,29 @@ class WebhookEndpointName(_ChildName):
     @classmethod
     def _is_resource_id(cls, text: str) -> bool:
         return is_id(text)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryName:
+    """`organizations/{organization}/webhookEndpoints/{webhook_endpoint}/deliveries/{uuid}`; the id is the event's."""
+
+    organization_id: str
+    endpoint_id: str
+    event_id: str
+
+    @property
+    def endpoint(self) -> WebhookEndpointName:
+        """The parent."""
+        return WebhookEndpointName(self.organization_id, self.endpoint_id)
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}/deliveries/{self.event_id}"
+
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """Return the value of a name, or None where it is no name of a delivery."""
+        parent, slash, event_id = name.rpartition("/deliveries/")
+        endpoint = WebhookEndpointName.parse(parent)
+        if not slash or endpoint is None or not is_uuid(event_id):
+            return None
+        return cls(endpoint.organization_id, endpoint.resource_id, event_id)

@@ -19,6 +19,7 @@ from outlay_server.domain.names import (
     AlertName,
     ApiKeyName,
     BudgetName,
+    DeliveryName,
     OrganizationName,
     ReservationName,
     SpendRecordName,
@@ -48,8 +49,8 @@ _NANOS_PER_MICRO: Final = 1_000
 _SECONDS_MIN: Final = BEGINNING_OF_TIME // MICROS_PER_SECOND
 _SECONDS_MAX: Final = END_OF_TIME // MICROS_PER_SECOND
 
-ChildName = BudgetName | ReservationName | SpendRecordName | ApiKeyName | AlertName | WebhookEndpointName
-N = TypeVar("N", BudgetName, ReservationName, SpendRecordName, ApiKeyName, AlertName, WebhookEndpointName)
+ChildName = BudgetName | ReservationName | SpendRecordName | ApiKeyName | AlertName | WebhookEndpointName | DeliveryName
+N = TypeVar("N", BudgetName, ReservationName, SpendRecordName, ApiKeyName, AlertName, WebhookEndpointName, DeliveryName)
 E = TypeVar("E")
 K = TypeVar("K", bound=int)
 
