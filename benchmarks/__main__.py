@@ -1,59 +1,122 @@
-"""`python -m benchmarks`: measure, check the books, print the table, write the JSON."""
+"""`python -m benchmarks`: measure, check the books, print the tables, write the JSON, the pictures and the page."""
 
 import argparse
+import importlib
 import json
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import postgres, report
-from benchmarks.bench import Pace, measure
+from benchmarks import caps, machine, page, plots, report
+from benchmarks.bench import Pace, Results, measure, startable
 from benchmarks.books import BooksDisagree
 from benchmarks.processes import ROOT, ProcessFailed
-from benchmarks.variants import chosen
+from benchmarks.variants import Variant, chosen
+
+CAPS = "caps"
+APART = {"growth": "benchmarks.growth"}
+"""Benchmarks with a shape of their own, by the word that runs them: a module with `main(arguments)`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     # Ended politely, it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    variants = chosen(options.variants)
-    if postgres.find_programs() is None and any(variant.target.needs_postgres for variant in variants):
-        _say("No PostgreSQL here: its variants are left out.")
-        variants = [variant for variant in variants if not variant.target.needs_postgres]
-    if not variants:
-        _say("No variant has that in its name.")
+    if arguments and arguments[0] in APART:
+        return int(importlib.import_module(APART[arguments[0]]).main(arguments[1:]) or 0)
+    options = _parser().parse_args(arguments)
+    words = [word for word in options.variants if word != CAPS]
+    wants_caps = CAPS in options.variants or options.full
+    variants = chosen(words, short=not options.full) if words or CAPS not in options.variants else []
+    variants = startable(variants, _say, install=options.install)
+    systems = _startable_systems(options.install) if wants_caps else []
+    if not variants and not systems:
+        _say("No variant that can be started here has that in its name.")
         return 2
     pace = Pace(options.rounds, options.seconds, options.warm_up, options.most_calls)
+    facts = machine.facts([*variants, *(system.variant for system in systems)])
+    load_before = machine.load_average()
     try:
         with tempfile.TemporaryDirectory(prefix="outlay-bench-", ignore_cleanup_errors=True) as folder:
             # PostgreSQL runs as another account where this one is root, and has to get in.
             Path(folder).chmod(0o755)
-            results = measure(variants, pace, Path(folder), _say)
+            proofs = caps.prove(systems, Path(folder), _say)
+            results = measure(variants, pace, Path(folder), _say, install=options.install)
     except BooksDisagree as wrong:
         _say(f"THE BOOKS ARE WRONG\n{wrong}")
         return 1
     except ProcessFailed as failed:
         _say(str(failed))
         return 1
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report.as_json(variants, results, pace), indent=1))
-    print(report.table(report.lines(variants, results)))
-    if compared := report.comparison_lines(results):
-        print(f"\n{compared}")
-    _say(f"The books were exact after every trial. All trials: {options.output}")
+    facts["load average before and after"] = f"{load_before}; {machine.load_average()} (over 1, 5 and 15 minutes)"
+    _report(options, variants, results, proofs, facts, pace)
     return 0
+
+
+def _report(
+    options: argparse.Namespace,
+    variants: Sequence[Variant],
+    results: Results,
+    proofs: Sequence[caps.Proof],
+    facts: dict[str, str],
+    pace: Pace,
+) -> None:
+    found, compared = report.lines(variants, results), report.comparisons(results)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    content = report.as_json(variants, results, pace, facts, caps.as_json(proofs))
+    options.output.write_text(json.dumps(content, indent=1))
+    if found:
+        print(report.table(found))
+    if compared:
+        print(f"\n{report.comparison_table(compared)}")
+    if proofs:
+        print(f"\n{caps.table(proofs)}")
+    _say(f"The books were exact after every trial. All trials: {options.output}")
+    if found:
+        _draw(found, page.IMAGES if options.write_docs else options.output.parent)
+    if options.write_docs:
+        page.write(page.section(found, compared, proofs, facts, pace, _notes(results)))
+        _say(f"Written: {page.PAGE.relative_to(ROOT)}")
+
+
+def _draw(found: Sequence[report.Line], folder: Path) -> None:
+    try:
+        paths = plots.write(found, folder)
+    except ModuleNotFoundError:
+        _say("No pictures: matplotlib is missing (pip install 'outlay[bench]').")
+    else:
+        _say(f"Pictures: {', '.join(str(path) for path in paths)}")
+
+
+def _notes(results: Results) -> list[str]:
+    drifts = {name: [trial.drift_micros for trial in trials] for name, trials in results.items()}
+    return [
+        f"{name}: after the trials its own sum was off by {', '.join(f'{drift:+,}' for drift in found)} micros."
+        for name, found in drifts.items()
+        if any(found)
+    ]
+
+
+def _startable_systems(install: bool) -> list[caps.System]:
+    can_start = {variant.name for variant in startable([s.variant for s in caps.SYSTEMS], _say, install=install)}
+    return [system for system in caps.SYSTEMS if system.name in can_start]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Outlay beside a bare echo.")
-    parser.add_argument("variants", nargs="*", help="only variants with one of these words in their names")
+    parser.add_argument(
+        "variants", nargs="*", help=f"only variants with one of these words in their names; {CAPS}: whether caps hold"
+    )
+    parser.add_argument("--full", action="store_true", help="every variant, the rivals, and whether caps hold")
+    parser.add_argument("--install", action="store_true", help="make the rivals' environments in build/rivals")
     parser.add_argument("--rounds", type=int, default=3, help="trials of each variant (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.5, help="measured time of a trial (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=0.3, help="seconds before it (%(default)s)")
     parser.add_argument("--most-calls", type=int, help="end a trial after so many calls")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "benchmarks.json", help="the JSON file")
+    parser.add_argument("--write-docs", action="store_true", help="and docs/benchmarks.md with its pictures")
     return parser
 
 

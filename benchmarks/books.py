@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,39 +28,54 @@ class Books(Protocol):
         """Everything it counts as spent or reserved by that organization."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Totals:
     """What the callers of all trials on one database were granted."""
 
-    admitted: int = 0
-    micros: int = 0
+    reservations: int
+    held_micros: int
+    spent_micros: int
 
-    def add(self, journal: Mapping[str, Entry]) -> None:
-        self.admitted += sum(entry.admitted for entry in journal.values())
-        self.micros += sum(entry.micros for entry in journal.values())
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "Totals":
+        total = Entry()
+        for entry in entries:
+            total.add(entry)
+        return cls(total.reservations, total.held_micros, total.spent_micros)
 
 
-def check_trial(trial: Trial, books: Books) -> None:
-    """Raise `BooksDisagree` where a call failed, or an organization's count is one micro off its callers' journal."""
-    differences = [f"{count} calls failed: {what}" for what, count in trial.failures.items()]
-    for organization_id, entry in trial.journal.items():
-        counted = books.counted_micros(organization_id)
-        if counted != entry.micros:
-            differences.append(
-                f"{organization_id}: callers were granted {entry.micros} micros, the books count {counted}"
-            )
-    if not trial.journal:
-        differences.append("nothing was admitted")
+def check_trial(trial: Trial, books: Books, granted: Mapping[str, Entry]) -> None:
+    """Raise `BooksDisagree` where a call failed, or an organization's count is one micro off what was granted in all.
+
+    `granted` is what its callers were told, of this and of earlier trials.
+    """
+    differences = _unexpected_answers(trial)
+    for organization_id in trial.journal:
+        counted, micros = books.counted_micros(organization_id), granted[organization_id].micros
+        if counted != micros:
+            differences.append(f"{organization_id}: callers were granted {micros} micros, the books count {counted}")
     if differences:
         raise BooksDisagree(differences)
+
+
+def check_answers(trial: Trial) -> None:
+    """Raise `BooksDisagree` where a call was not answered as expected: all that can be checked without books."""
+    if differences := _unexpected_answers(trial):
+        raise BooksDisagree(differences)
+
+
+def _unexpected_answers(trial: Trial) -> list[str]:
+    unexpected = [f"{count} calls failed: {what}" for what, count in trial.failures.items()]
+    return unexpected if trial.journal else [*unexpected, "nothing was answered"]
 
 
 def check_ledger(verification: Mapping[str, Any], granted: Totals) -> None:
     """Raise `BooksDisagree` where `outlay verify` found a disagreement or other sums than all callers' journals."""
     if not verification["agrees"]:
         raise BooksDisagree([f"outlay verify: {verification['disagreement']}"])
-    held = {unit["unit"]: int(unit["held_micros"]) for unit in verification["units"]}
-    found = Totals(verification["open_reservations"], held.get(UNIT, 0))
+    units = {unit["unit"]: unit for unit in verification["units"]}
+    ours = units.get(UNIT, {"held_micros": 0, "spent_micros": 0})
+    found = Totals(verification["open_reservations"], int(ours["held_micros"]), int(ours["spent_micros"]))
     if found != granted:
         raise BooksDisagree([f"outlay verify: the ledger holds {found}, callers were granted {granted}"])
 
@@ -78,7 +93,7 @@ class BareSqliteBooks:
                 "FROM budgets WHERE id = ?1",
                 (organization_id,),
             ).fetchone()
-        return _same(organization_id, counter, rows)
+        return same_micros(organization_id, counter, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +116,11 @@ class BarePostgresBooks:
             assert row is not None, "the load made the row before its first check"
             return int(row[0]), int(row[1])
 
-        return _same(organization_id, *asyncio.run(read()))
+        return same_micros(organization_id, *asyncio.run(read()))
 
 
-def _same(organization_id: str, counter: int, rows: int) -> int:
+def same_micros(organization_id: str, counter: int, rows: int) -> int:
+    """The counter, which must be what the rows add up to."""
     if counter != rows:
         raise BooksDisagree([f"{organization_id}: the counter says {counter}, its rows {rows}"])
     return counter

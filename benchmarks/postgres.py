@@ -33,16 +33,30 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgresql://{_ROLE}@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Make it and return its URL."""
+    def database(self, name: str) -> str:
+        """Make it, unless it is there, and return its URL."""
 
         async def create() -> None:
             connection = await asyncpg.connect(self.url("postgres"))
-            await connection.execute(f'CREATE DATABASE "{name}"')
+            with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+                await connection.execute(f'CREATE DATABASE "{name}"')
             await connection.close()
 
         asyncio.run(create())
         return self.url(name)
+
+    def drop_databases(self) -> None:
+        """All that were made."""
+
+        async def drop() -> None:
+            connection = await asyncpg.connect(self.url("postgres"))
+            names = await connection.fetch("SELECT datname FROM pg_database WHERE NOT datistemplate")
+            for (name,) in names:
+                if name != "postgres":
+                    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            await connection.close()
+
+        asyncio.run(drop())
 
 
 def find_programs() -> Path | None:
@@ -60,14 +74,15 @@ def find_programs() -> Path | None:
 
 @contextlib.contextmanager
 def cluster(folder: Path, programs: Path) -> Iterator[Cluster]:
-    """Run one on data in `folder`, which this makes, until the end of the block."""
-    folder.mkdir()
+    """Run one on the data in `folder`, which are made or found, until the end of the block."""
+    folder.mkdir(exist_ok=True)
     account = _unprivileged(folder)
     programs = _reachable(programs, folder, account)
     data = folder / "data"
-    _run([programs / "initdb", f"--pgdata={data}", f"--username={_ROLE}", "--auth=trust", "--locale=C"], account)
+    if not data.exists():
+        _run([programs / "initdb", f"--pgdata={data}", f"--username={_ROLE}", "--auth=trust", "--locale=C"], account)
     version = _run([programs / "postgres", "--version"], account).split()[2]
-    port = _free_port()
+    port = free_port()
     command: list[str | Path] = [
         programs / "postgres",
         f"-D{data}",
@@ -101,7 +116,7 @@ def _reachable(programs: Path, folder: Path, account: dict[str, Any]) -> Path:
     try:
         _run([programs / "initdb", "--version"], account)
     except PermissionError:
-        shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+        shutil.copytree(programs.parent, folder / "programs", symlinks=True, dirs_exist_ok=True)
         return folder / "programs" / programs.name
     return programs
 
@@ -113,7 +128,8 @@ def _run(command: list[str | Path], account: dict[str, Any]) -> str:
     return done.stdout
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -90,10 +90,10 @@ def address_after(label: str, text: str) -> str:
     raise ProcessFailed(f"no line {label!r} in:\n{text}")
 
 
-def run_load(plan: Plan) -> Trial:
-    """Carry out a plan in a process of its own."""
+def run_load(plan: Plan, python: Path | None = None) -> Trial:
+    """Carry out a plan in a process of its own, of another Python where one is named."""
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.loads.{plan.load}"],
+        [python or sys.executable, "-m", f"benchmarks.loads.{plan.load}"],
         input=plan.to_json(),
         capture_output=True,
         text=True,

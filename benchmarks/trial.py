@@ -4,9 +4,12 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import uvloop
+
+UNBOUNDED = 10**9
+"""More checks than a trial can make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,12 @@ class Tenant:
     key: str
     most_checks: int
     """A budget holds a limited number of open reservations, so a long trial moves on to the next tenant."""
+    cap_micros: int = 10**15
+    """For loads that make their own budgets; elsewhere it has been set."""
+
+
+Expects = Literal["admissions", "denials", "either"]
+"""What a sound trial is answered; anything else is a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,11 @@ class Plan:
     """Stop earlier after so many measured calls, for runs that only prove that the harness works."""
     batch_size: int = 0
     """Checks in one call; 0 for the unary method."""
+    spread: bool = False
+    """Go round the tenants check by check, instead of using up one after the other."""
+    expects: Expects = "admissions"
+    mock_milliseconds: int = 0
+    """How long the mocked work behind a gateway takes."""
     tenants: tuple[Tenant, ...] = ()
     server_pids: tuple[int, ...] = ()
     database_pids: tuple[int, ...] = ()
@@ -56,8 +70,22 @@ class Plan:
 class Entry:
     """What one organization was granted, as its callers were told."""
 
-    admitted: int = 0
-    micros: int = 0
+    reservations: int = 0
+    held_micros: int = 0
+    """By these reservations."""
+    spent_micros: int = 0
+    """Admitted and recorded at once."""
+    denied: int = 0
+
+    @property
+    def micros(self) -> int:
+        return self.held_micros + self.spent_micros
+
+    def add(self, other: "Entry") -> None:
+        self.reservations += other.reservations
+        self.held_micros += other.held_micros
+        self.spent_micros += other.spent_micros
+        self.denied += other.denied
 
 
 @dataclass(slots=True)
@@ -75,7 +103,9 @@ class Trial:
     journal: dict[str, Entry] = field(default_factory=dict)
     """By organization id."""
     failures: dict[str, int] = field(default_factory=dict)
-    """Calls that were not admitted, by what they were answered; a sound trial has none."""
+    """Calls that were not answered as expected, by what they were answered; a sound trial has none."""
+    drift_micros: int = 0
+    """By how much a rival's own count differs from what its callers were told; 0 for everything of ours."""
 
     @property
     def checks_per_second(self) -> float:

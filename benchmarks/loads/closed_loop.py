@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
 from benchmarks.cpu import cpu_seconds, own_cpu_seconds, tree
-from benchmarks.trial import Entry, Plan, Tenant, Trial
+from benchmarks.trial import Entry, Expects, Plan, Tenant, Trial
 
 AMOUNT_STEPS = 997
 """Amounts go round in 1 to this many micros, so that a lost and a doubled check never cancel out."""
@@ -16,24 +16,40 @@ AMOUNT_STEPS = 997
 class Journal:
     """What the callers were told, kept by them and not by the service."""
 
-    def __init__(self) -> None:
+    def __init__(self, expects: Expects = "admissions") -> None:
         self.entries: dict[str, Entry] = {}
         self.failures: Counter[str] = Counter()
+        self._expects = expects
 
     def admitted(self, organization_id: str, micros: int) -> None:
-        entry = self.entries.setdefault(organization_id, Entry())
-        entry.admitted += 1
-        entry.micros += micros
+        """A reservation of so much."""
+        if self._expects == "denials":
+            self.failed("ADMITTED")
+        entry = self._entry(organization_id)
+        entry.reservations += 1
+        entry.held_micros += micros
+
+    def spent(self, organization_id: str, micros: int) -> None:
+        """Admitted and recorded at once."""
+        self._entry(organization_id).spent_micros += micros
+
+    def denied(self, organization_id: str, reason: str) -> None:
+        self._entry(organization_id).denied += 1
+        if self._expects == "admissions":
+            self.failed(reason)
 
     def failed(self, what: str) -> None:
         self.failures[what] += 1
+
+    def _entry(self, organization_id: str) -> Entry:
+        return self.entries.setdefault(organization_id, Entry())
 
 
 class Turns:
     """Hands out what the next call spends: tenant and amount, until the tenants are used up."""
 
-    def __init__(self, tenants: tuple[Tenant, ...]) -> None:
-        self._turns = _turns(tenants)
+    def __init__(self, tenants: tuple[Tenant, ...], *, spread: bool = False) -> None:
+        self._turns = _in_turn(tenants) if spread else _one_after_the_other(tenants)
 
     def take(self, count: int) -> list[tuple[Tenant, int]]:
         """The next `count` checks, all of one tenant; fewer where it has fewer left, none at the end."""
@@ -45,7 +61,7 @@ class Turns:
         return taken
 
 
-def _turns(tenants: tuple[Tenant, ...]) -> Iterator[tuple[Tenant, int, bool]]:
+def _one_after_the_other(tenants: tuple[Tenant, ...]) -> Iterator[tuple[Tenant, int, bool]]:
     number = 0
     for tenant in tenants:
         for left in reversed(range(tenant.most_checks)):
@@ -53,33 +69,58 @@ def _turns(tenants: tuple[Tenant, ...]) -> Iterator[tuple[Tenant, int, bool]]:
             number += 1
 
 
+def _in_turn(tenants: tuple[Tenant, ...]) -> Iterator[tuple[Tenant, int, bool]]:
+    number = 0
+    for _ in range(min(tenant.most_checks for tenant in tenants)):
+        for tenant in tenants:
+            # Each is the last of its tenant for now: no call is of two.
+            yield tenant, 1 + number % AMOUNT_STEPS, True
+            number += 1
+
+
 Call = Callable[[int], Awaitable[int]]
 """Makes one call for the caller with this number and returns how many checks it carried; 0 when there are none left."""
+
+
+class Meter:
+    """The measured part of a trial: time, and CPU time on each side."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._server_pids = tree(plan.server_pids)
+        self._database_pids = tree(plan.database_pids)
+        self._before = self._cpu()
+        self._started = time.perf_counter()
+
+    def _cpu(self) -> tuple[float, float, float]:
+        return own_cpu_seconds(), cpu_seconds(self._server_pids), cpu_seconds(self._database_pids)
+
+    def stop(self, latencies: list[float], checks: int, journal: Journal, *, calls: int | None = None) -> Trial:
+        """The trial; `latencies` are of all calls, or of a sample where `calls` says how many there were."""
+        seconds = time.perf_counter() - self._started
+        client_cpu, server_cpu, database_cpu = (
+            late - early for early, late in zip(self._before, self._cpu(), strict=True)
+        )
+        latencies.sort()
+        return Trial(
+            calls=len(latencies) if calls is None else calls,
+            checks=checks,
+            seconds=seconds,
+            p50_seconds=percentile(latencies, 50),
+            p99_seconds=percentile(latencies, 99),
+            client_cpu_seconds=client_cpu,
+            server_cpu_seconds=server_cpu,
+            database_cpu_seconds=database_cpu,
+            journal=journal.entries,
+            failures=dict(journal.failures),
+        )
 
 
 async def measure(plan: Plan, call: Call, journal: Journal) -> Trial:
     """Warm up, measure for as long as the plan says, and let every call that was begun end."""
     await _run(plan.in_flight, call, plan.warm_up_seconds, None)
-    database_pids = tree(plan.database_pids)
-    before = (own_cpu_seconds(), cpu_seconds(plan.server_pids), cpu_seconds(database_pids))
-    started = time.perf_counter()
+    meter = Meter(plan)
     latencies, checks = await _run(plan.in_flight, call, plan.seconds, plan.most_calls)
-    seconds = time.perf_counter() - started
-    after = (own_cpu_seconds(), cpu_seconds(plan.server_pids), cpu_seconds(database_pids))
-    client_cpu, server_cpu, database_cpu = (late - early for early, late in zip(before, after, strict=True))
-    latencies.sort()
-    return Trial(
-        calls=len(latencies),
-        checks=checks,
-        seconds=seconds,
-        p50_seconds=percentile(latencies, 50),
-        p99_seconds=percentile(latencies, 99),
-        client_cpu_seconds=client_cpu,
-        server_cpu_seconds=server_cpu,
-        database_cpu_seconds=database_cpu,
-        journal=journal.entries,
-        failures=dict(journal.failures),
-    )
+    return meter.stop(latencies, checks, journal)
 
 
 async def _run(in_flight: int, call: Call, seconds: float, most_calls: int | None) -> tuple[list[float], int]:

@@ -26,8 +26,8 @@ async def run(plan: Plan) -> Trial:
 
 class _Load:
     def __init__(self, channels: list[grpc.aio.Channel], plan: Plan) -> None:
-        self.journal = Journal()
-        self._turns = Turns(plan.tenants)
+        self.journal = Journal(plan.expects)
+        self._turns = Turns(plan.tenants, spread=plan.spread)
         self._batch_size = plan.batch_size
         self._metadata = {tenant.organization_id: metadata_of(tenant.key) for tenant in plan.tenants}
         self._checks = [
@@ -82,8 +82,10 @@ class _Load:
     def _enter(self, tenant: Tenant, answer: pb.CheckSpendResponse) -> None:
         if answer.decision == pb.DECISION_ALLOWED:
             self.journal.admitted(tenant.organization_id, answer.granted_micros)
+        elif answer.decision == pb.DECISION_DENIED:
+            self.journal.denied(tenant.organization_id, pb.DenialReason.Name(answer.reason))
         else:
-            self.journal.failed(answer.error.message or pb.DenialReason.Name(answer.reason))
+            self.journal.failed(answer.error.message)
 
 
 if __name__ == "__main__":

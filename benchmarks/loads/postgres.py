@@ -18,9 +18,9 @@ CREATE TABLE IF NOT EXISTS reservations (id text PRIMARY KEY, budget text NOT NU
 async def run(plan: Plan) -> Trial:
     async with asyncpg.create_pool(plan.targets[0], min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
         await pool.execute(_SCHEMA)
-        rows = [(tenant.organization_id, 10**15) for tenant in plan.tenants]
+        rows = [(tenant.organization_id, tenant.cap_micros) for tenant in plan.tenants]
         await pool.executemany("INSERT INTO budgets VALUES ($1, $2, 0) ON CONFLICT DO NOTHING", rows)
-        journal = Journal()
+        journal = Journal(plan.expects)
         turns = Turns(plan.tenants)
 
         async def call(_: int) -> int:
@@ -47,7 +47,7 @@ async def _admit(pool: asyncpg.Pool, tenant: Tenant, amount_micros: int, journal
     if admitted:
         journal.admitted(tenant.organization_id, amount_micros)
     else:
-        journal.failed("the guard refused")
+        journal.denied(tenant.organization_id, "the guard refused")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ async def run(plan: Plan) -> Trial:
     connection = sqlite3.connect(Path(plan.targets[0]), isolation_level=None)
     connection.executescript(_SCHEMA)
     for tenant in plan.tenants:
-        connection.execute("INSERT OR IGNORE INTO budgets VALUES (?, ?, 0)", (tenant.organization_id, 10**15))
-    journal = Journal()
+        connection.execute(
+            "INSERT OR IGNORE INTO budgets VALUES (?, ?, 0)", (tenant.organization_id, tenant.cap_micros)
+        )
+    journal = Journal(plan.expects)
     turns = Turns(plan.tenants)
 
     # More callers than one would only take turns: the file has one writer.
@@ -44,7 +46,7 @@ def _admit(connection: sqlite3.Connection, tenant: Tenant, amount_micros: int, j
     ).rowcount
     if changed == 0:
         connection.execute("ROLLBACK")
-        journal.failed("the guard refused")
+        journal.denied(tenant.organization_id, "the guard refused")
         return
     connection.execute(
         "INSERT INTO reservations VALUES (?, ?, ?)", (new_request_id(), tenant.organization_id, amount_micros)

@@ -6,46 +6,73 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.books import BooksDisagree, check_ledger, check_trial
+from benchmarks.bench import startable
+from benchmarks.books import BooksDisagree, Totals, check_ledger, check_trial
 from benchmarks.loads.closed_loop import Turns, percentile
 from benchmarks.outlay import deployment
 from benchmarks.processes import run_load
-from benchmarks.trial import Plan, Tenant
-from benchmarks.variants import chosen
+from benchmarks.trial import UNBOUNDED, Plan, Tenant
+from benchmarks.variants import VARIANTS, Variant, chosen
 
-from support.postgres import PostgresMissingError, find_programs
+from benchmarks import caps
 
 ROOT = Path(__file__).parents[2]
-WORDS = ("check, SQLite, 64", "two replicas", "batches of 100, SQLite", "bare")
-"""In the names of variants that together use every load and every store."""
+SLOW_TO_START = ("LiteLLM", "1,000 organizations")
+"""Ten seconds each."""
 SMALL = ("--rounds", "1", "--seconds", "20", "--warm-up", "0.01", "--most-calls", "20")
 
 
-def has_postgres() -> bool:
-    try:
-        find_programs()
-    except PostgresMissingError:
-        return False
-    return True
+def no_words(_: str) -> None:
+    """What is left out here is not of interest."""
 
 
-def test_every_load_runs_and_is_reported(tmp_path: Path) -> None:
-    """One run: a line for each variant, every trial in the file, and the books exact."""
+def one_of_each() -> list[Variant]:
+    """Variants that together use every target and every load; the others only differ in numbers."""
+    chosen: list[Variant] = []
+    for variant in VARIANTS:
+        is_new = variant.target not in {one.target for one in chosen} or shape(variant) not in map(shape, chosen)
+        if is_new and not any(word in variant.name for word in SLOW_TO_START):
+            chosen.append(variant)
+    return chosen
+
+
+def shape(variant: Variant) -> tuple[str, bool, str]:
+    return variant.load, variant.batch_size > 0, variant.expects
+
+
+def test_every_target_and_load_that_can_start_here_runs_and_is_reported(tmp_path: Path) -> None:
+    """One run: a line for each variant, every trial in the file, and the books exact. It installs nothing."""
+    wanted = one_of_each()
+    expected = [variant.name for variant in startable(wanted, no_words, install=False)]
     output = tmp_path / "build" / "benchmarks.json"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *WORDS, *SMALL, "--output", output],
+        [sys.executable, "-m", "benchmarks", *(variant.name for variant in wanted), *SMALL, "--output", output],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    expected = [variant.name for variant in chosen([*WORDS]) if has_postgres() or not variant.target.needs_postgres]
     found = json.loads(output.read_text())
     assert [line["name"] for line in found["lines"]] == expected
     assert all(len(trials) == 1 and not trials[0]["failures"] for trials in found["trials"].values())
     assert all(f"| {name} |" in done.stdout for name in expected)
+
+
+def test_a_cap_that_64_callers_fill_holds_and_is_remembered(tmp_path: Path) -> None:
+    """The proof that stands in the page: never above the cap, and all of it there after SIGKILL."""
+    tmp_path.chmod(0o755)
+    (proof,) = caps.prove([system for system in caps.SYSTEMS if system.name == "Outlay, SQLite"], tmp_path, no_words)
+    assert proof.cap_micros - 1_000 < proof.admitted_micros <= proof.cap_micros
+    assert proof.admitted_micros == proof.counted_micros == proof.remembered_micros
+    assert (proof.overshoot_percent, proof.remembered) == (0, "all")
+
+
+def test_an_overshoot_and_a_loss_are_told() -> None:
+    """The table does not only say what one likes to hear."""
+    proof = caps.Proof("somebody", "never", 1_200, 1_130, 1_000, 70, 1_130, 0)
+    assert caps.line(proof) == "| somebody | 1,130 of 1,000 | 13.0 % | 70 of 1,200 | nothing | never |"
 
 
 def test_a_falsified_journal_fails_against_the_real_service(tmp_path: Path) -> None:
@@ -61,31 +88,33 @@ def test_a_falsified_journal_fails_against_the_real_service(tmp_path: Path) -> N
             tenants=outlay.new_tenants(1),
         )
         trial = run_load(plan)
-        outlay.granted.add(trial.journal)
-        check_trial(trial, outlay)
-        check_ledger(outlay.verify(), outlay.granted)
+        outlay.enter(trial.journal)
+        check_trial(trial, outlay, outlay.granted)
+        check_ledger(outlay.verify(), Totals.of(outlay.granted.values()))
 
-        trial.journal[plan.tenants[0].organization_id].micros += 1
-        outlay.granted.micros += 1
+        outlay.granted[plan.tenants[0].organization_id].held_micros += 1
         with pytest.raises(BooksDisagree, match="the books count"):
-            check_trial(trial, outlay)
+            check_trial(trial, outlay, outlay.granted)
         with pytest.raises(BooksDisagree, match="the ledger holds"):
-            check_ledger(outlay.verify(), outlay.granted)
+            check_ledger(outlay.verify(), Totals.of(outlay.granted.values()))
 
 
 def test_a_plan_survives_its_way_to_the_load_process() -> None:
     """What the load process reads is what was written."""
-    plan = Plan("grpc", ("a:1", "b:2"), 64, 1.0, 0.1, None, 0, (Tenant("acme", "sk_", 9),), (1,), (2, 3))
+    plan = Plan("grpc", ("a:1", "b:2"), 64, 1.0, 0.1, tenants=(Tenant("acme", "sk_", 9),), database_pids=(2, 3))
     assert Plan.from_json(plan.to_json()) == plan
 
 
 def test_a_chosen_variant_brings_what_it_is_measured_beside() -> None:
     """A ratio needs both of its sides in the same run."""
-    assert [variant.name for variant in chosen(["check, SQLite, 64"])] == [
-        "echo, 64 in flight",
-        "check, SQLite, 64 in flight",
-        "native REST check, SQLite, 64",
-    ]
+    assert [variant.name for variant in chosen(["denial, SQLite"])] == ["echo, 64 in flight", "denial, SQLite, 64"]
+
+
+def test_the_short_run_is_a_part_of_the_full_one() -> None:
+    """And each variant is measured beside one that is measured."""
+    short, full = chosen([], short=True), chosen([])
+    assert set(short) < set(full) == set(VARIANTS)
+    assert {variant.beside for variant in short} <= {variant.name for variant in short}
 
 
 def test_turns_stay_with_a_tenant_until_it_is_used_up() -> None:
@@ -93,6 +122,13 @@ def test_turns_stay_with_a_tenant_until_it_is_used_up() -> None:
     first, second = Tenant("first", "", 3), Tenant("second", "", 1)
     turns = Turns((first, second))
     assert [turns.take(2) for _ in range(4)] == [[(first, 1), (first, 2)], [(first, 3)], [(second, 4)], []]
+
+
+def test_turns_that_spread_go_round() -> None:
+    """Each check is of the next organization."""
+    first, second = Tenant("first", "", UNBOUNDED), Tenant("second", "", UNBOUNDED)
+    turns = Turns((first, second), spread=True)
+    assert [turns.take(1) for _ in range(3)] == [[(first, 1)], [(second, 2)], [(first, 3)]]
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 2.0), (99, 4.0), (25, 1.0), (26, 2.0)])
