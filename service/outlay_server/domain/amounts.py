@@ -19,7 +19,7 @@ MICROS_PER_CENT: Final = 10_000
 DECIMAL_PLACES_MAX: Final = 6
 """Places of a decimal amount: one micro is the last of them."""
 
-_UNIT: Final = re.compile(rf"[A-Z][A-Z0-9_]{{{UNIT_MIN_LENGTH - 1},{UNIT_MAX_LENGTH - 1}}}", re.ASCII)
+UNIT_PATTERN: Final = re.compile(rf"[A-Z][A-Z0-9_]{{{UNIT_MIN_LENGTH - 1},{UNIT_MAX_LENGTH - 1}}}", re.ASCII)
 _DECIMAL: Final = re.compile(rf"(0|[1-9][0-9]{{0,17}})(?:\.([0-9]{{1,{DECIMAL_PLACES_MAX}}}))?", re.ASCII)
 
 
@@ -30,7 +30,7 @@ def unit_violation(unit: str) -> str | None:
     that a new currency needs no release. Two letters are refused: `US` is a slip for `USD` that would open a ledger of
     its own, in which no budget matches.
     """
-    if _UNIT.fullmatch(unit):
+    if UNIT_PATTERN.fullmatch(unit):
         return None
     return (
         f"must be {UNIT_MIN_LENGTH} to {UNIT_MAX_LENGTH} upper-case letters, digits or '_', beginning with a letter,"
