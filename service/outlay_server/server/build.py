@@ -19,12 +19,14 @@ from outlay_server.domain.reservation import ReservationState
 from outlay_server.ledger import Ledger
 from outlay_server.server.background import StorageWatch, Sweep
 from outlay_server.server.call_log import CallLog
+from outlay_server.server.delivery import Delivery, build_delivery
 from outlay_server.server.grpc_server import create_grpc_server
 from outlay_server.server.health import Health
 from outlay_server.server.metrics import Metrics
 from outlay_server.server.metrics_app import create_metrics_app
 from outlay_server.server.pruning import RequestIdPruning
 from outlay_server.server.rest_call import rest_call, rest_stream
+from outlay_server.server.retention import Retention
 from outlay_server.server.settings import PostgresDatabase, Settings, SqliteDatabase
 from outlay_server.server.telemetry import Telemetry
 from outlay_server.server.tracing import TraceContext, TracedDispatcher, Tracing
@@ -48,8 +50,10 @@ class Service:
     health: Health
     watch_hub: WatchHub
     storage_watch: StorageWatch
+    delivery: Delivery
     sweep: Sweep
     pruning: RequestIdPruning
+    retention: Retention
     grpc_server: grpc.aio.Server
     rest_app: Starlette
     metrics_app: Starlette
@@ -88,10 +92,17 @@ def build(
     authenticator = Authenticator(StoreKeys(store), admin_key_hash, wall_clock)
     health = Health()
     names = tuple(service.full_name for service in SERVICES)
+    delivery = build_delivery(settings, store, VERSION)
+    metrics.registry.register(delivery.metrics)
     dispatcher: Dispatcher
     if tracing is None:
         dispatcher = Dispatcher(
-            store=store, ledger=ledger, authenticator=authenticator, observer=telemetry, watch_hub=watch_hub
+            store=store,
+            ledger=ledger,
+            authenticator=authenticator,
+            observer=telemetry,
+            watch_hub=watch_hub,
+            webhooks=delivery.webhooks,
         )
         grpc_server = create_grpc_server(health, names, shares_port=shares_port)
     else:
@@ -102,6 +113,7 @@ def build(
             authenticator=authenticator,
             observer=telemetry,
             watch_hub=watch_hub,
+            webhooks=delivery.webhooks,
         )
         grpc_server = create_grpc_server(health, names, shares_port=shares_port, interceptors=(TraceContext(),))
     add_services(grpc_server, dispatcher)
@@ -126,8 +138,10 @@ def build(
         health=health,
         watch_hub=watch_hub,
         storage_watch=StorageWatch(store, storage_answers),
+        delivery=delivery,
         sweep=Sweep(store, ledger),
         pruning=RequestIdPruning(store, settings.request_id_retention_days),
+        retention=Retention(store, settings.record_retention_seconds),
         grpc_server=grpc_server,
         rest_app=create_app(rest_call(dispatcher), rest_stream(dispatcher), ready=is_ready, version=VERSION),
         metrics_app=create_metrics_app(metrics, count_open_reservations=count_open_reservations, ready=is_ready),

@@ -149,6 +149,7 @@ async def _start(
     await service.authenticator.start()
     ending.push_async_callback(service.authenticator.stop)
     background = Background()
+    ending.push_async_callback(service.delivery.close)
     ending.push_async_callback(background.stop)
     # All addresses are bound before any of them is served: a start that is refused has answered nobody.
     grpc_address = listen_grpc(service.grpc_server, settings)
@@ -165,6 +166,10 @@ async def _start(
     background.start("sweep", service.sweep.run())
     background.start("pruning", service.pruning.run())
     background.start("watch", service.watch_hub.run())
+    background.start("retention", service.retention.run())
+    background.start("delivery", service.delivery.worker.run())
+    background.start("delivery-metrics", service.delivery.metrics.run())
+    background.start("event-pruning", service.delivery.worker.prune())
     ending.push_async_callback(_drain, service, rest, grpc_address.port, settings.drain_seconds)
     await service.grpc_server.start()
     await rest.start()

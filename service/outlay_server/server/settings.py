@@ -5,6 +5,7 @@ that one start names everything that is wrong.
 """
 
 import difflib
+import re
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from outlay_server.domain.api_key import is_well_formed
+from outlay_server.domain.limits import RECORD_RETENTION_MIN_DAYS
 from outlay_server.server.address import Address, parse_address
+from outlay_server.store.sealing import FernetSealer
 
 PREFIX: Final = "OUTLAY_"
 
@@ -40,6 +43,9 @@ DATABASE_FILE: Final = "outlay.db"
 
 WORKERS_MAX: Final = 64
 """Each has nine connections to the database; more cores than this are better used by replicas."""
+
+
+_DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
 
 
 class SettingsInvalid(Exception):
@@ -115,6 +121,28 @@ class Settings(BaseSettings):
     request_id_retention_days: float = Field(default=40, ge=1, le=3_650)
     """How long a request_id is remembered at least; a repetition after that is a new request."""
 
+    record_retention: Annotated[int | None, NoDecode] = None
+    """How many days records, closed reservations and alerts are kept, written `400d`; absent: for ever."""
+
+    webhook_allow_insecure: bool = False
+    """Send webhooks over plain http too, and to private and loopback addresses: for development and tests."""
+
+    webhook_secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Fernet keys that seal signing secrets in the database, the one that seals first; none: they lie there plain."""
+
+    smtp_host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:-]+$")
+    """The relay that takes mail; absent: endpoints cannot be mailed to."""
+
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_from: Annotated[str | None, Field(pattern=r"^[^\s<>@]+@[A-Za-z0-9.-]+$")] = None
+    """The sender's address."""
+
+    smtp_allowed_domains: Annotated[tuple[str, ...], NoDecode] = ()
+    """Mail is sent to these domains only; none: to any."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     slow_call_seconds: float = Field(default=1.0, gt=0, le=60)
@@ -128,6 +156,10 @@ class Settings(BaseSettings):
 
     otel_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     """Where spans go by OTLP over HTTP, such as http://localhost:4318; the standard OTEL_ variables do as well."""
+
+    @property
+    def record_retention_seconds(self) -> int | None:
+        return None if self.record_retention is None else self.record_retention * 86_400
 
     @property
     def tls(self) -> bool:
@@ -204,6 +236,50 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{address} would be served without TLS to other machines.{how} it by OUTLAY_ALLOW_PLAINTEXT=true"
             )
+        return address
+
+    @field_validator("record_retention", mode="before")
+    @classmethod
+    def _is_a_number_of_days(cls, value: object) -> int | None:
+        if value is None:
+            return None
+        days = _DAYS.fullmatch(str(value))
+        if days is None or int(days[1]) < RECORD_RETENTION_MIN_DAYS:
+            raise ValueError(f"must be a number of days from {RECORD_RETENTION_MIN_DAYS}d on, such as 400d")
+        return int(days[1])
+
+    @field_validator("webhook_secret_keys", mode="before")
+    @classmethod
+    def _are_sealing_keys(cls, value: object) -> tuple[SecretStr, ...]:
+        keys = tuple(key.strip() for key in str(value).split(",")) if isinstance(value, str) else ()
+        if keys:
+            try:
+                FernetSealer(keys)
+            except ModuleNotFoundError as error:
+                raise ValueError(
+                    f"needs the module {error.name}. Install it with: pip install 'outlay[sealing]'"
+                ) from None
+        return tuple(map(SecretStr, keys))
+
+    @field_validator("smtp_allowed_domains", mode="before")
+    @classmethod
+    def _are_domains(cls, value: object) -> tuple[str, ...]:
+        return tuple(part.strip().lower() for part in value.split(",")) if isinstance(value, str) else ()
+
+    @field_validator("smtp_password")
+    @classmethod
+    def _belongs_to_a_user(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (password is None) != (info.data.get("smtp_username") is None):
+            raise ValueError("OUTLAY_SMTP_USERNAME and OUTLAY_SMTP_PASSWORD are set together or not at all")
+        if password is not None and info.data.get("smtp_tls") == "none":
+            raise ValueError("would be sent in the clear: set OUTLAY_SMTP_TLS to starttls or tls")
+        return password
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _is_set_with_a_relay(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if address is None and info.data.get("smtp_host") is not None:
+            raise ValueError("must be set where OUTLAY_SMTP_HOST is: mail needs a sender")
         return address
 
     @field_validator("database_url")

@@ -89,9 +89,15 @@ def spent_by_labels(
                 yield text, int(spent)
 
 
+def unit_after(fetch: Fetch, organization_key: int, unit: str) -> str | None:
+    """The next unit in which anything was ever recorded; after "" the first."""
+    found: str | None = fetch(_UNITS_AFTER, organization_key, unit)[0][0]
+    return found
+
+
 def units_of(fetch: Fetch, organization_key: int) -> list[str]:
     """The units in which anything was ever recorded, ascending: one look into the key for each."""
     found: list[str] = []
-    while (unit := fetch(_UNITS_AFTER, organization_key, found[-1] if found else "")[0][0]) is not None:
+    while (unit := unit_after(fetch, organization_key, found[-1] if found else "")) is not None:
         found.append(unit)
     return found
