@@ -37,9 +37,12 @@ class Workspace:
     # --- configuration ------------------------------------------------------------------------------------------------
 
     def write(self, **blocks: Body) -> None:
-        """Make the configuration these blocks: `resource={"outlay_budget": {"x": {…}}}`, as JSON syntax has them."""
+        """Make the configuration these blocks: `resource={"outlay_budget": {"x": {…}}}`, as JSON syntax has them.
+
+        Each attribute is on a line of its own, at which diagnostics can point.
+        """
         required = {"required_providers": {"outlay": {"source": SOURCE}}}
-        (self.folder / "main.tf.json").write_text(json.dumps({"terraform": required, **blocks}))
+        (self.folder / "main.tf.json").write_text(json.dumps({"terraform": required, **blocks}, indent=1))
 
     def budgets(self, budgets: Mapping[str, Body], **blocks: Body) -> None:
         """Make the configuration these budgets, and what else there is."""
@@ -107,9 +110,9 @@ class Workspace:
     def validate(self) -> list[Diagnosed]:
         return _diagnosed(json.loads(self.run("validate", "-json").stdout)["diagnostics"])
 
-    def diagnose(self, *arguments: str) -> list[Diagnosed]:
+    def diagnose(self, command: str, *arguments: str) -> list[Diagnosed]:
         """The diagnostics of a run with `-json`, in the order they came."""
-        lines = self.run(*arguments, "-json").stdout.splitlines()
+        lines = self.run(command, "-json", *arguments).stdout.splitlines()
         messages = [json.loads(line) for line in lines if line.startswith("{")]
         return _diagnosed([each["diagnostic"] for each in messages if each.get("type") == "diagnostic"])
 
@@ -120,7 +123,7 @@ def _diagnosed(found: list[Any]) -> list[Diagnosed]:
             each["severity"],
             each["summary"],
             each.get("detail", ""),
-            (each.get("snippet") or {}).get("code", "").strip(),
+            (each.get("snippet") or {}).get("code", "").strip().rstrip(","),
         )
         for each in found
     ]
