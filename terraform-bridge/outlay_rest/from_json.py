@@ -2,7 +2,7 @@
 
 Keys are the proto's names or their lowerCamelCase forms, never both for one field. Output-only fields are ignored
 (AIP-203), so that an answer can be sent back as it came. `null` means absent for a field that can be absent; in the
-body of a PATCH it means "clear" for every field.
+body of a PATCH, and in a resource that stands beside a mask, it means "clear" for every field.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,13 +11,16 @@ from typing import Any, Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from outlay_rest.fields import Unreadable, fields_by_key, is_map, is_output_only, is_scalar, read_scalar
+from outlay_rest.fields import FIELD_MASK, Unreadable, fields_by_key, is_map, is_output_only, is_scalar, read_scalar
+from outlay_rest.masks import mask_from_text
 from outlay_rest.problems import Violation, echo
 from outlay_rest.strict_json import Json
 
 MERGED: Final = frozenset({"outlay.v1.Cycle"})
 """Messages whose members a PATCH sets one by one. All others are replaced as a whole: a temporary cap with its reason
 and its end is one decision, and so is a set of labels."""
+
+_MASK: Final = "update_mask"
 
 _PRECONDITIONS: Final = frozenset({"name", "etag"})
 """Keys of a resource that say which one is meant and in which state, and are no settings."""
@@ -75,6 +78,20 @@ def _read_object(value: Json, message: Message, path: str, violations: list[Viol
             _read_field(item, message, field, join(path, field.name), violations, patch=patch)
         if field is not None:
             seen.add(field.name)
+    if has_mask(message.DESCRIPTOR) and not violations and not message.HasField(_MASK):
+        _put_mask(value, message)
+
+
+def has_mask(descriptor: Any) -> bool:
+    """Whether a message says by a mask which fields of the resource beside it are meant: `DesiredBudget`."""
+    return _MASK in descriptor.fields_by_name
+
+
+def _put_mask(value: dict[str, Json], message: Any) -> None:
+    """Without a mask the keys of the resource are meant, as in the body of a PATCH."""
+    for field, member in _known(value, message.DESCRIPTOR):
+        if field.message_type is not None and isinstance(member, dict):
+            message.update_mask.paths.extend(mask_paths(member, field.message_type))
 
 
 def _shown(key: str) -> str:
@@ -90,7 +107,9 @@ def _read_field(
         if not patch and not field.has_presence:
             violations.append(Violation(path, "must not be null"))
         return
-    if is_map(field):
+    if field.message_type is not None and field.message_type.full_name == FIELD_MASK:
+        _read_mask(value, getattr(message, field.name), field, path, violations)
+    elif is_map(field):
         _read_map(value, getattr(message, field.name), field, path, violations)
     elif field.is_repeated:
         _read_list(value, getattr(message, field.name), field, path, violations)
@@ -101,7 +120,17 @@ def _read_field(
         member = getattr(message, field.name)
         # An empty object is present: `alert_thresholds: {}` means none, and absent means the default.
         member.SetInParent()
-        _read_object(value, member, path, violations, patch=patch and field.message_type.full_name in MERGED)
+        inner = has_mask(message.DESCRIPTOR) or (patch and field.message_type.full_name in MERGED)
+        _read_object(value, member, path, violations, patch=inner)
+
+
+def _read_mask(value: Json, target: Any, field: FieldDescriptor, path: str, violations: list[Violation]) -> None:
+    try:
+        if not isinstance(value, str):
+            raise Unreadable("must be names of fields with commas between them")
+        target.paths.extend(mask_from_text(value, field))
+    except Unreadable as error:
+        violations.append(Violation(path, str(error)))
 
 
 def _read_list(value: Json, target: Any, field: FieldDescriptor, path: str, violations: list[Violation]) -> None:

@@ -21,7 +21,7 @@ from outlay_rest.fields import (
     is_map,
     is_output_only,
 )
-from outlay_rest.from_json import MERGED
+from outlay_rest.from_json import MERGED, has_mask
 from outlay_rest.openapi.bounds import bounds_of
 from outlay_rest.openapi.comments import comments
 
@@ -101,6 +101,8 @@ class Schemas:
                 "additionalProperties": self._single(field.message_type.fields_by_name["value"], use),
             }
         inner = Use.INPUT if use is Use.PATCH and not _is_merged(field) else use
+        if use is Use.INPUT and field.containing_type is not None and has_mask(field.containing_type):
+            inner = Use.PATCH
         if field.is_repeated:
             item = _bounded(self._single(field, inner), bounds_of(field.full_name, item=True))
             return {"type": "array", "items": item}
@@ -160,6 +162,7 @@ def _special(full_name: str) -> Schema | None:
         DURATION: {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$", "examples": ["300s"]},
         FIELD_MASK: {"type": "string", "description": "Names of fields with commas between them."},
         STRUCT: {"type": "object"},
+        "google.protobuf.Value": {"type": ["string", "number", "boolean", "array", "object", "null"]},
         STATUS: {"$ref": "#/components/schemas/Status"},
         "google.protobuf.Empty": {"type": "object", "additionalProperties": False},
     }
