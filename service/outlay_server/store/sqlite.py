@@ -45,6 +45,9 @@ R = TypeVar("R")
 CHECKPOINT_PAGES = 10_000
 """Pages of write-ahead log before a commit also checkpoints: the default of 1,000 doubles the slowest commits."""
 
+CACHE_KIB = 64 * 1024
+"""Pages that the writing connection keeps in memory; with the default of 2 MiB most are read anew for each batch."""
+
 QUICK_CHECK_MAX_BYTES = 256 * 1024 * 1024
 """A larger file is not read through at start, which would keep it from serving for seconds."""
 
@@ -311,7 +314,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         if found != "ok":
             connection.close()
             raise sqlite3.DatabaseError(f"damaged: {found}")
-    wanted = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": CHECKPOINT_PAGES, "foreign_keys": 1}
+    wanted = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "wal_autocheckpoint": CHECKPOINT_PAGES,
+        "foreign_keys": 1,
+        "cache_size": -CACHE_KIB,
+    }
     for name, value in wanted.items():
         connection.execute(f"PRAGMA {name} = {value}")
         actual = connection.execute(f"PRAGMA {name}").fetchone()[0]

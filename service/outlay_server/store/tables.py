@@ -192,6 +192,8 @@ spend_rollups = _rollups("spend_rollups")
 # Of records that retention has deleted: what `spend_rollups` holds beyond `spend_records`.
 pruned_rollups = _rollups("pruned_rollups")
 
+# In the order of arrival, unlike the other tables: request ids are random, and in their order each row would dirty a
+# page of its own.
 requests = Table(
     "requests",
     metadata,
@@ -202,7 +204,6 @@ requests = Table(
     Column("answer", Text, nullable=False),  # JSON object
     Column("create_time", BigInteger, nullable=False),
     PrimaryKeyConstraint("organization_key", "request_id"),
-    sqlite_with_rowid=False,
 )
 
 alerts = Table(
