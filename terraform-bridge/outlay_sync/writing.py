@@ -40,12 +40,12 @@ def _lines(
     organization: Organization, budgets: Sequence[Budget], format_amount: FormatAmount, *, with_settings: bool
 ) -> Iterator[str]:
     yield SCHEMA_LINE
-    yield f"organization: {organization.name.rpartition('/')[2]}\n"
+    yield f"organization: {_id(organization.name)}\n"
     if with_settings:
         yield f"display_name: {quoted(organization.display_name)}\n"
         yield "\ngates:\n" if organization.gates else "\ngates: []\n"
         for gate in organization.gates:
-            yield f"  - gate_id: {gate.gate_id}\n"
+            yield f"  - gate_id: {quoted(gate.gate_id)}\n"
             yield f"    label: {quoted(gate.label)}\n"
             yield f"    pattern: {quoted(gate.pattern)}\n"
             yield f"    enabled: {_boolean(gate.enabled)}\n"
@@ -63,8 +63,8 @@ def _budget_lines(budget: Budget, format_amount: FormatAmount) -> Iterator[str]:
     def amount(name: str) -> str:
         return format_amount(getattr(budget, name)) if budget.HasField(name) else "null"  # type: ignore[arg-type]
 
-    yield f"budget_id: {budget.name.rpartition('/')[2]}"
-    yield f"unit: {budget.unit}"
+    yield f"budget_id: {_id(budget.name)}"
+    yield f"unit: {quoted(budget.unit)}"
     yield f"display_name: {quoted(budget.display_name)}"
     yield f"selector: {_selector(budget)}"
     yield f"budget: {amount('budget_micros')}"
@@ -75,6 +75,11 @@ def _budget_lines(budget: Budget, format_amount: FormatAmount) -> Iterator[str]:
     yield f"alerts_enabled: {_boolean(budget.alerts_enabled)}"
     yield f"cycle: {_cycle(budget)}"
     yield f"enforcement: {Enforcement.Name(budget.enforcement).removeprefix('ENFORCEMENT_')}"
+
+
+def _id(name: str) -> str:
+    """The id at the end of a name; `no` and `null` are ids too."""
+    return quoted(name.rpartition("/")[2])
 
 
 def quoted(text: str) -> str:

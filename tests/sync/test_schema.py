@@ -28,6 +28,9 @@ BUDGET = SCHEMA["definitions"]["budget"]["properties"]
 ORGANIZATION = SCHEMA["definitions"]["organization_document"]["properties"]
 
 
+HOOK = "organization: acme\nwebhook_endpoints: [{webhook_endpoint_id: a, uri: 'https://example.com'"
+
+
 class PlainLoader(yaml.SafeLoader):
     """As an editor reads: dates are text."""
 
@@ -166,21 +169,9 @@ def test_schema_and_loader_agree_on_a_budget(line: str, is_valid: bool) -> None:
         ("organization: acme\ngates: [{gate_id: opus, label: model, pattern: x*y, enabled: true}]\n", False),
         ("organization: acme\nwebhook_endpoints: [{webhook_endpoint_id: a, uri: 'https://example.com'}]\n", True),
         ("organization: acme\nwebhook_endpoints: [{webhook_endpoint_id: a}]\n", False),
-        (
-            "organization: acme\nwebhook_endpoints:"
-            " [{webhook_endpoint_id: a, uri: 'https://example.com', secretFrom: {env: A}}]\n",
-            True,
-        ),
-        (
-            "organization: acme\nwebhook_endpoints:"
-            " [{webhook_endpoint_id: a, uri: 'https://example.com', secretFrom: {file: A}}]\n",
-            False,
-        ),
-        (
-            "organization: acme\nwebhook_endpoints:"
-            " [{webhook_endpoint_id: a, uri: 'https://example.com', secret: A}]\n",
-            False,
-        ),
+        (f"{HOOK}, secretFrom: {{env: A}}}}]\n", True),
+        (f"{HOOK}, secretFrom: {{file: A}}}}]\n", False),
+        (f"{HOOK}, secret: A}}]\n", False),
         ("[]\n", False),
         ("{}\n", False),
     ],

@@ -27,8 +27,8 @@ _MICROS = st.one_of(st.none(), st.integers(0, 10**17))
 @st.composite
 def budgets(draw: st.DrawFn) -> Budget:
     budget = Budget(
-        name="organizations/acme/budgets/spending",
-        unit="USD",
+        name=f"organizations/acme/budgets/{draw(st.sampled_from(['spending', 'no', 'y', 'null']))}",
+        unit=draw(st.sampled_from(["USD", "YES", "NULL", "OFF"])),
         display_name=draw(_LINE),
         selector=draw(st.dictionaries(_LABEL, _LABEL, max_size=3)),
         hard_cap_enabled=draw(st.booleans()),
