@@ -63,7 +63,9 @@ class AuditEvent(_message.Message):
 
     @_builtins.property
     def after(self) -> _struct_pb2.Struct:
-        """The resource after, in the same form; absent for a deletion."""
+        """The resource after, in the same form; absent for a deletion. A change by `AdminService.ApplyCaps` has `applied_by`
+        in it too, the manager whose caps were applied; for a deletion it is in `before`.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:

@@ -156,7 +156,9 @@ class ApplyCapsRequest(_message.Message):
     exactly those that are asked for. Otherwise a missing one is NOT_FOUND.
     """
     adopt: _builtins.bool
-    """Take over resources that exist and that nobody keeps as code. Otherwise they are refused as NOT_ADOPTED."""
+    """Take over resources that exist and that nobody keeps as code. Otherwise those that are not as desired are refused as
+    NOT_ADOPTED, and those that are stay kept by nobody.
+    """
     override_manager: _builtins.bool
     """Take over resources that another manager keeps, which may undo this. Otherwise they are refused as
     MANAGED_ELSEWHERE.
@@ -230,7 +232,9 @@ class DesiredOrganization(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which settings are managed: `display_name` and `gates`. Absent: those that are present."""
+        """Which settings are managed: `display_name` and `gates`. Absent: those that are present; over HTTP the keys of
+        `organization`.
+        """
 
     def __init__(
         self,
@@ -263,7 +267,8 @@ class DesiredBudget(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields are managed; see `UpdateBudgetRequest.update_mask`. One that is named and absent in `budget` is
-        cleared; one that is not named is left as it is, and in a new budget has its default. `managed_by` and
+        cleared; one that is not named is left as it is, and in a new budget has its default. Absent: the fields that are
+        present; over HTTP the keys of `budget`, where `null` clears. `managed_by` and
         `cap_override` cannot be named: the former is the request's `manager`, and a temporary cap outlasts an apply.
         `unit` is compared and never changed.
         """
@@ -302,8 +307,8 @@ class ApplyCapsResponse(_message.Message):
 
     @_builtins.property
     def required_scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The scopes that applying these changes takes, each of them; empty where there are none. A key without one is
-        answered MISSING_SCOPE.
+        """The scopes that applying these changes takes, each of them; of those with commas between them one. Empty where there
+        are none. A key without one is answered MISSING_SCOPE.
         """
 
     @_builtins.property
@@ -348,8 +353,8 @@ class CapsChange(_message.Message):
     """The etag of the resource: in a plan as it is, after an apply as it has become. Empty where it does not exist."""
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___CapsFieldChange]:
-        """Every field that changes, ordered as the fields of the resource are. For a creation those that differ from a blank
-        resource, for a deletion likewise.
+        """Every field that changes, in a fixed order. For a creation those that differ from a blank resource, for a deletion
+        likewise.
         """
 
     @_builtins.property
@@ -393,7 +398,9 @@ class CapsFieldChange(_message.Message):
     """The field, as an update mask names it, such as `hard_cap_micros` or `cycle.time_zone`."""
     @_builtins.property
     def before(self) -> _struct_pb2.Value:
-        """The value as it is, in its JSON form (64-bit integers as strings); null where there is none."""
+        """The value as it is, in the form of `AuditEvent.before` (64-bit integers as strings, enum values without their
+        prefix, `alert_thresholds` as a list); null where there is none.
+        """
 
     @_builtins.property
     def after(self) -> _struct_pb2.Value:
