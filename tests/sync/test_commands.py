@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+import httpx2
 import pytest
 
 from support.command_line import Ran
@@ -355,3 +356,10 @@ def test_some_applied_and_some_not_exits_3(outlay: CommandLine, acme: str) -> No
     assert f"organizations/{other}/budgets/spending was changed by platform (cli)" in ran.out
     assert outlay.budget(acme, "spending")["hard_cap_micros"] == "5000000"
     assert "hard_cap_micros" not in outlay.budget(other, "spending")
+
+
+def test_the_schema_is_served_without_a_key(outlay: CommandLine) -> None:
+    """Editors fetch it by URL, and have no key."""
+    answer = httpx2.get(f"{outlay.server.http_url}/schema/caps.json")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.text == outlay("schema").out

@@ -34,6 +34,7 @@ from outlay_server.store import tables
 from outlay_server.store.contract import Store, StoreUnusable
 from outlay_server.store.ids import wall_clock
 from outlay_server.watch import WatchHub
+from outlay_sync.schema import schema_bytes
 
 VERSION: Final = version_of("outlay")
 
@@ -143,7 +144,13 @@ def build(
         pruning=RequestIdPruning(store, settings.request_id_retention_days),
         retention=Retention(store, settings.record_retention_seconds),
         grpc_server=grpc_server,
-        rest_app=create_app(rest_call(dispatcher), rest_stream(dispatcher), ready=is_ready, version=VERSION),
+        rest_app=create_app(
+            rest_call(dispatcher),
+            rest_stream(dispatcher),
+            ready=is_ready,
+            version=VERSION,
+            documents={"/schema/caps.json": schema_bytes()},
+        ),
         metrics_app=create_metrics_app(metrics, count_open_reservations=count_open_reservations, ready=is_ready),
     )
 
