@@ -76,10 +76,10 @@ class Poster:
             return Answer(None, f"the certificate was refused: {error.verify_message}"[:200])
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
             return Answer(None, _connect_error(error))
-        except OSError as error:
-            return Answer(None, f"the host was not found: {type(error).__name__}")
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
-            return Answer(None, f"the connection broke: {type(error).__name__}")
+        except OSError:
+            return Answer(None, "the host was not found")
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException):
+            return Answer(None, "the connection broke, or what came was no HTTP")
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, now: Instant) -> Answer:
         async with self._pool.stream("POST", url, headers=list(headers.items()), content=body) as response:
