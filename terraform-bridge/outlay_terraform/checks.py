@@ -128,7 +128,7 @@ def selector(patterns: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             continue
         complaint = _label(key) or (None if isinstance(pattern, Unknown) else _pattern(pattern))
         if complaint is not None:
-            yield (Key(key),), f"entry {complaint}"
+            yield (Key(key),), complaint
 
 
 def thresholds(percents: list[Any]) -> Iterator[tuple[Path, str]]:
@@ -141,8 +141,8 @@ def thresholds(percents: list[Any]) -> Iterator[tuple[Path, str]]:
         if isinstance(percent, Unknown):
             continue
         if percent is None or percent != percent.to_integral_value() or not 0 <= percent <= THRESHOLD_PERCENT_MAX:
-            yield (index,), f"entry must be a whole percent, 0 to {THRESHOLD_PERCENT_MAX}"
+            yield (index,), f"must be a whole percent, 0 to {THRESHOLD_PERCENT_MAX}"
             continue
         if before is not None and percent <= before:
-            yield (index,), "entry must be above the one before it"
+            yield (index,), "must be above the one before it"
         before = percent

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from outlay_client.errors import OutlayRpcError, Unavailable
-from outlay_terraform.framework.diagnostics import Diagnostic, Failure, Key, Path, error
+from outlay_terraform.framework.diagnostics import Diagnostic, Failure, Key, Path, error, written
 from outlay_terraform.service import MANAGER
 
 PathOf = Callable[[str], Path]
@@ -84,8 +84,8 @@ def _diagnostics(raised: OutlayRpcError, path_of: PathOf) -> Iterator[Diagnostic
         case "VALIDATION_FAILED" if raised.violations:
             for violation in raised.violations:
                 path = path_of(violation.field)
-                where = "" if path else f"{violation.field} "
-                yield error("Refused by the service", f"{where}{violation.description}", path)
+                where = written(path) or violation.field
+                yield error("Refused by the service", f"{where} {violation.description}", path)
         case "INVALID_API_KEY":
             yield error("The API key was refused", "It is unknown, expired or revoked. Set api_key, or OUTLAY_API_KEY.")
         case "MISSING_SCOPE":

@@ -91,7 +91,9 @@ class OutlayProvider:
                 environment=self._environment,
             )
         except SettingsError as wrong:
-            raise Failure(error("The provider cannot be configured", str(wrong), _at_fault(str(wrong)))) from None
+            # In the words of the provider's block.
+            text = str(wrong).replace("allow_plaintext", "insecure")
+            raise Failure(error("The provider cannot be configured", text, _at_fault(text))) from None
         return Service(where, hurried=self._hurried, patience_seconds=self._patience_seconds)
 
     def failure(self, raised: Exception, resource: Resource[Service] | None) -> Failure | None:
@@ -103,7 +105,7 @@ class OutlayProvider:
 
 def _at_fault(complaint: str) -> Path:
     """Which setting the SDK complains of."""
-    if "API key" in complaint or "API_KEY" in complaint:
+    if complaint.startswith(("there is no API key", "the API key")) or "API_KEY" in complaint:
         return ("api_key",)
     return ("ca_file",) if "cannot be read" in complaint else ("endpoint",)
 

@@ -1,6 +1,6 @@
 """The real `terraform`, the provider in this process, and a server to talk to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from support.server import ServerProcess
 from support.tenants import Tenant, new_tenant
 from support.wire import Caller
 from terraform.workspace import TERRAFORM, Workspace, bare_environment
+
+StartServer = Callable[..., ServerProcess]
 
 PATIENCE_SECONDS = 2.0
 """How long the provider waits for a server that is away: long enough for a restart, short for a test."""

@@ -47,7 +47,8 @@ class Workspace:
     def budgets(self, budgets: Mapping[str, Body], **blocks: Body) -> None:
         """Make the configuration these budgets, and what else there is."""
         resource = blocks.pop("resource", {})
-        self.write(resource={**resource, **({"outlay_budget": dict(budgets)} if budgets else {})}, **blocks)
+        declared = {**resource, "outlay_budget": dict(budgets)} if budgets else resource
+        self.write(**({"resource": declared} if declared else {}), **blocks)
 
     # --- runs ---------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,20 @@ Path: TypeAlias = tuple[str | int | Key, ...]
 """The way to a value: names of attributes, keys of maps, indexes."""
 
 
+def written(path: Path) -> str:
+    """The path as people write it: `cycle.period`, `alert_thresholds[1]`, `selector["team"]`."""
+    text = ""
+    for step in path:
+        match step:
+            case Key():
+                text += f'["{step.text}"]'
+            case int():
+                text += f"[{step}]"
+            case str():
+                text += f".{step}" if text else step
+    return text
+
+
 class Severity(enum.Enum):
     """Whether the run goes on."""
 

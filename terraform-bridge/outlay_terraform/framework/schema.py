@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from outlay_terraform.framework.diagnostics import Diagnostic, Path, error
+from outlay_terraform.framework.diagnostics import Diagnostic, Path, error, written
 from outlay_terraform.framework.types import Object, Type
 from outlay_terraform.framework.values import UNKNOWN, Unknown, Value, Values
 
@@ -74,7 +74,8 @@ class Attribute:
             return
         for check in self.checks:
             for where, complaint in check(value):
-                yield error(f"Invalid {self.name}", f"{self.name} {complaint}", (*path, *where))
+                at = (*path, *where)
+                yield error(f"Invalid {written(path)}", f"{written(at)} {complaint}", at)
         if isinstance(value, dict):
             for member in self.members:
                 yield from member.complaints(value[member.name], (*path, member.name))

@@ -73,7 +73,9 @@ def diagnostics(found: Iterable[Diagnostic]) -> list[pb.Diagnostic]:
 
 
 def path(way: Path) -> pb.AttributePath:
-    return pb.AttributePath(steps=[_step(each) for each in way])
+    """The way, as far as Terraform finds its line: into lists and maps, and not into the objects of attributes."""
+    is_member = [index for index, each in enumerate(way) if index and isinstance(each, str)]
+    return pb.AttributePath(steps=[_step(each) for each in way[: is_member[0] if is_member else None]])
 
 
 def _step(step: str | int | Key) -> pb.AttributePath.Step:
