@@ -53,7 +53,6 @@ LOADS: Final = (
     Load("unary, one budget", 0, spread=False),
     Load(f"unary, {ORGANIZATIONS} organizations", 0, spread=True),
     Load(f"batches of {BATCH}, one budget", BATCH, spread=False),
-    Load(f"batches of {BATCH}, {ORGANIZATIONS} organizations", BATCH, spread=True),
 )
 
 
