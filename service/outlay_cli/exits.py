@@ -11,9 +11,9 @@ class ExitCode(enum.IntEnum):
     ERROR = 1
     """It failed, was refused, or what was verified does not agree."""
     CHANGES = 2
-    """There are differences, where the command was asked to say so by its exit code."""
+    """There are differences: `outlay plan` and `outlay drift` found some."""
     PARTIAL = 3
-    """Not everything that was asked for was granted: `outlay spend check` was denied."""
+    """Not everything that was asked for was granted: a check was denied, or some organizations were not applied."""
     USAGE = 64
     """The command line is wrong (EX_USAGE of sysexits.h); nothing was done. Not click's 2, which means changes here."""
     INTERRUPTED = 130
