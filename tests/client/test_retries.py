@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
 
 from outlay.v1 import budget_service_pb2 as pb
 from outlay_client import AsyncClient, Client, OutlayError
+from outlay_server.api.grpc_edge import add_services
+from outlay_server.domain.errors import Overloaded
 
 CHECK = "/outlay.v1.BudgetService/CheckSpend"
-
-Script = Callable[..., str]
 
 
 class _Scripted(grpc.GenericRpcHandler):
@@ -93,6 +94,35 @@ def test_it_gives_up_after_four_attempts(scripted: Start) -> None:
     with Client(address, "sk_x", timeout_seconds=20) as client, pytest.raises(OutlayError):
         client.check(7)
     assert len(seen.request_ids) == 4
+
+
+class _Overloaded:
+    """A dispatcher that sheds the first calls."""
+
+    def __init__(self, times: int) -> None:
+        self.methods: dict[str, Any] = {}
+        self.left = times
+        self.calls = 0
+
+    async def call(self, *_arguments: object, **_options: object) -> pb.CheckSpendResponse:
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            raise Overloaded(retry_after_seconds=0)
+        return pb.CheckSpendResponse(decision=pb.DECISION_ALLOWED)
+
+
+async def test_what_the_real_edge_sheds_is_repeated() -> None:
+    """Its answer must be trailers only: after any message, an empty one too, a channel repeats nothing by itself."""
+    server = grpc.aio.server()
+    dispatcher = _Overloaded(2)
+    add_services(server, dispatcher)  # type: ignore[arg-type]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with AsyncClient(f"127.0.0.1:{port}", "sk_x", timeout_seconds=20) as client:
+        check = await client.check(7)
+    await server.stop(None)
+    assert (check.allowed, dispatcher.calls) == (True, 3)
 
 
 @pytest.mark.parametrize(

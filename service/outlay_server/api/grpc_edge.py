@@ -66,6 +66,11 @@ def _behavior(dispatcher: Dispatcher, path: str) -> Behavior:
                 correlation_id=correlation_id,
             )
         except OutlayError as error:
+            code = code_of(error)
+            if code is grpc.StatusCode.UNAVAILABLE:
+                # Whoever sets a code answers a message all the same, an empty one, and after any message no client
+                # repeats a call by itself.
+                await context.abort(code, error.message, _trailers(error, correlation_id))
             _fail(context, error, correlation_id)
             return b""
         if CORRELATION_ID in metadata:
@@ -102,7 +107,11 @@ def _stream_behavior(dispatcher: Dispatcher, path: str) -> StreamBehavior:
 def _fail(context: Context, error: OutlayError, correlation_id: str) -> None:
     context.set_code(code_of(error))
     context.set_details(error.message)
-    context.set_trailing_metadata(((CORRELATION_ID, correlation_id), *trailers_of(error, status_of(error))))
+    context.set_trailing_metadata(_trailers(error, correlation_id))
+
+
+def _trailers(error: OutlayError, correlation_id: str) -> tuple[tuple[str, str | bytes], ...]:
+    return ((CORRELATION_ID, correlation_id), *trailers_of(error, status_of(error)))
 
 
 def _metadata(pairs: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
