@@ -9,8 +9,14 @@ from benchmarks.report import Line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = {"echo": "#888888", "bare": "#c0a060", "rival": "#b0504a", "": "#2f6f9f"}
-_LEGEND = {"": "Outlay", "echo": "bare gRPC echo", "bare": "bare store", "rival": "instead of it"}
+_COLORS = {"echo": "#888888", "bare": "#c0a060", "one": "#9fc0d8", "rival": "#b0504a", "": "#2f6f9f"}
+_LEGEND = {
+    "": "Outlay",
+    "echo": "bare gRPC echo",
+    "bare": "bare store",
+    "one": "Outlay, not grouped",
+    "rival": "instead of it",
+}
 _PARTS = (("server_microseconds", "service"), ("database_microseconds", "database"), ("client_microseconds", "client"))
 
 
@@ -40,7 +46,9 @@ def _write(found: Sequence[Line], path: Path, title: str, draw: "Draw") -> Path:
     figure, axes = pyplot.subplots(figsize=(8.5, 0.7 + 0.2 * len(found)))
     draw(axes, found)
     axes.set_yticks(range(len(found)), [line.name for line in found])
+    axes.margins(y=0.01)
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", linewidth=0.3)
@@ -73,7 +81,7 @@ def _cpu(axes: "Axes", found: Sequence[Line]) -> None:
         widths = [float(getattr(line, field)) for line in found]
         axes.barh(range(len(found)), widths, left=left, color=color, label=label)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
 
 
 def _kind(line: Line) -> str:
