@@ -9,10 +9,10 @@ POSTGRES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs bench bench-full coverage deep clean distclean
+.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs terraform-mirror terraform-release bench bench-full coverage deep clean distclean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything in it (again when pyproject.toml or constraints.txt change)
 
@@ -65,6 +65,12 @@ gen-check: $(STAMP) ## Fail where gen/ or docs/reference/ is not what proto/ say
 
 docs: $(STAMP) ## Write docs/reference/ from the protos' comments
 	$(BIN)/python scripts/gen_docs.py
+
+terraform-mirror: $(STAMP) ## Make build/terraform-mirror, from which `terraform init` works offline
+	@$(BIN)/python scripts/terraform_mirror.py
+
+terraform-release: $(STAMP) ## Build the provider's zip, SHA256SUMS and manifest for a registry, in build/terraform-release
+	@$(BIN)/python scripts/terraform_release.py
 
 bench: $(STAMP) ## Measure beside a bare echo of the same run (3 minutes)
 	@$(PLOTS)
