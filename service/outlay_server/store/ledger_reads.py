@@ -22,16 +22,16 @@ from outlay_server.domain.spend import RecordKind, SpendRecord
 from outlay_server.store import rows, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.reads import organization_row
-from outlay_server.store.rollups import labels_digest, units_of
+from outlay_server.store.rollups import units_of
 
 Position = tuple[Instant, str]
 """Where a page ends: the `charge_time` and the id of its last record."""
 
-WORK_MAX: Final = 20_000
-"""Rollups and records that are looked through for one page of records with certain labels; then it ends short."""
+ROLLUPS_MAX: Final = 400_000
+"""Rollups that are looked through for one page of records with certain labels; then it ends short."""
 
-ROLLUPS_AT_ONCE: Final = 1_000
-"""Rollups that are read at a time in the search for labels."""
+ROLLUPS_AT_ONCE: Final = 20_000
+"""Rollups that one query of that search looks through."""
 
 LABEL_SETS_AT_ONCE: Final = 500
 """Sets of labels that one query names. Where more match, the records themselves are looked at."""
@@ -141,7 +141,6 @@ class _Search:
         self._end = END_OF_TIME if wanted.end is None else wanted.end
         self._after = after
         self._limit = limit
-        self._work = 0
 
     def records(self) -> Iterator[SpendRecord | _GivenUp]:
         if self._labels == MATCH_ALL:
@@ -151,45 +150,62 @@ class _Search:
 
     def _labelled(self) -> Iterator[SpendRecord | _GivenUp]:
         """By way of the rollups, which know the quarters of an hour that hold such labels at all."""
-        before = None if self._after is None else self._after[0]
-        for bucket, group in groupby(self._rollups(before), key=lambda row: Instant(row[0])):
-            texts = [text for _, text in group if matches(self._labels, dict(rows.load_labels(text)))]
-            if texts:
-                start, end = max(bucket, self._start), min(Instant(bucket + BUCKET_MICROS), self._end)
-                found = self._charged(start, end, self._limit, texts if len(texts) <= LABEL_SETS_AT_ONCE else None)
-                self._work += len(found)
-                yield from (record for record in found if matches(self._labels, dict(record.labels)))
-                if len(found) == self._limit:
-                    # There may be more of this quarter: the next page begins after the last that was seen.
-                    yield _GivenUp((found[-1].charge_time, found[-1].record_id))
-                    return
-            if self._work > WORK_MAX:
-                yield _GivenUp((bucket, ""))
+        for bucket, group in groupby(self._rollups(), key=lambda row: row[0]):
+            found_labels = [text for _, text in group]
+            bucket_end = Instant(bucket + BUCKET_MICROS)
+            if None in found_labels:
+                yield _GivenUp((bucket_end, ""))
+                return
+            texts = [text for text in found_labels if text and matches(self._labels, dict(rows.load_labels(text)))]
+            if not texts:
+                continue
+            start, end = max(bucket, self._start), min(bucket_end, self._end)
+            found = self._charged(start, end, self._limit, texts if len(texts) <= LABEL_SETS_AT_ONCE else None)
+            yield from (record for record in found if matches(self._labels, dict(record.labels)))
+            if len(found) == self._limit:
+                # There may be more of this quarter: the next page begins after the last that was seen.
+                yield _GivenUp((found[-1].charge_time, found[-1].record_id))
                 return
 
-    def _rollups(self, before: Instant | None) -> Iterator[tuple[int, str]]:
-        """(bucket, labels as JSON) of the rollups that the records wanted are in, newest first."""
+    def _rollups(self) -> Iterator[tuple[Instant, str | None]]:
+        """(bucket, labels as JSON) of rollups that may match, newest first; labels None: nothing is known from here on.
+
+        The database leaves out what cannot match, by the text of the labels. It goes through a bounded part of the
+        rollups at a time, of which there can be as many as records; and never gives up in the bucket it began with.
+        """
         table = tables.spend_rollups
-        base = (
-            select(table.c.bucket, table.c.labels)
-            .where(
-                table.c.organization_key == self._key,
-                table.c.unit == self._unit,
-                table.c.bucket >= bucket_of(self._start),
-                table.c.bucket < self._end,
-            )
-            .order_by(table.c.bucket.desc(), table.c.labels_digest.desc())
-            .limit(ROLLUPS_AT_ONCE)
-        )
-        query = base if before is None else base.where(table.c.bucket <= before)
+        bucket, key = table.c.bucket, tuple_(table.c.bucket, table.c.labels_digest)
+        order = (bucket.desc(), table.c.labels_digest.desc())
+        here = (table.c.organization_key == self._key, table.c.unit == self._unit)
+        wanted = [table.c.labels.contains(text, autoescape=True) for text in _texts(self._labels)]
+        # One bound on the bucket at either end: given two, SQLite may range by the wider one.
+        above, below = bucket >= bucket_of(self._start), bucket <= self._newest_bucket()
+        looked_through, first = 0, None
         while True:
-            page = self._connection.execute(query).all()
-            self._work += len(page)
-            yield from ((bucket, labels) for bucket, labels in page)
-            if len(page) < ROLLUPS_AT_ONCE:
+            keys = select(bucket, table.c.labels_digest).where(*here, above, below).order_by(*order)
+            following = self._connection.execute(keys.offset(ROLLUPS_AT_ONCE).limit(1)).first()
+            part = above
+            if following is not None:
+                limit = (following[0], following[1])
+                part = (bucket >= limit[0]) & (key > limit)
+            page = select(bucket, table.c.labels).where(*here, part, below, *wanted).order_by(*order)
+            yield from ((Instant(start), labels) for start, labels in self._connection.execute(page))
+            if following is None:
                 return
-            last = (page[-1][0], labels_digest(page[-1][1]))
-            query = base.where(tuple_(table.c.bucket, table.c.labels_digest) < last)
+            below = (bucket <= limit[0]) & (key <= limit)
+            first = limit[0] if first is None else first
+            looked_through += ROLLUPS_AT_ONCE
+            if looked_through >= ROLLUPS_MAX and limit[0] < first:
+                yield Instant(limit[0]), None
+                return
+
+    def _newest_bucket(self) -> Instant:
+        """The last bucket that can hold what is wanted."""
+        last = Instant(self._end - 1)
+        if self._after is not None:
+            charge_time, record_id = self._after
+            last = min(last, charge_time if record_id else Instant(charge_time - 1))
+        return bucket_of(last)
 
     def _charged(
         self, start: Instant, end: Instant, limit: int, label_texts: Sequence[str] | None = None
@@ -215,6 +231,13 @@ class _Search:
         if label_texts is not None:
             query = query.where(table.c.labels.in_(label_texts))
         return [rows.record_from_row(row) for row in self._connection.execute(query)]
+
+
+def _texts(labels: Selector) -> list[str]:
+    """What stands in the JSON of labels that match: a whole pair, or the beginning of one."""
+    exact = [rows.dump_labels(((label, value),))[1:-1] for label, value in labels.exact]
+    prefixes = [rows.dump_labels(((label, prefix),))[1:-3] for label, prefix in labels.prefixes]
+    return exact + prefixes
 
 
 def _with_refunds(
