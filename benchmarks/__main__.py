@@ -1,9 +1,9 @@
 """`python -m benchmarks`: measure, check the books, print the tables, write the JSON, the pictures and the page."""
 
 import argparse
-import importlib
 import json
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,20 +12,21 @@ from pathlib import Path
 from benchmarks import caps, machine, page, plots, report
 from benchmarks.bench import Pace, Results, measure, startable
 from benchmarks.books import BooksDisagree
-from benchmarks.processes import ROOT, ProcessFailed
+from benchmarks.processes import ROOT, ProcessFailed, clean_environment
 from benchmarks.variants import Variant, chosen
 
 CAPS = "caps"
-APART = {"growth": "benchmarks.growth"}
-"""Benchmarks with a shape of their own, by the word that runs them: a module with `main(arguments)`."""
+APART = ("history",)
+"""Benchmarks with a shape and options of their own: modules that are commands, run by their name as the first word."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in APART:
+        command = [sys.executable, "-m", f"benchmarks.{arguments[0]}", *arguments[1:]]
+        return subprocess.run(command, cwd=ROOT, env=clean_environment({}), check=False).returncode
     # Ended politely, it ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if arguments and arguments[0] in APART:
-        return int(importlib.import_module(APART[arguments[0]]).main(arguments[1:]) or 0)
     options = _parser().parse_args(arguments)
     words = [word for word in options.variants if word != CAPS]
     wants_caps = CAPS in options.variants or options.full

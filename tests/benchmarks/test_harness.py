@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.__main__ import APART, main
 from benchmarks.bench import startable
 from benchmarks.books import BooksDisagree, Totals, check_ledger, check_trial
 from benchmarks.loads.closed_loop import Turns, percentile
@@ -109,6 +110,13 @@ def test_a_plan_survives_its_way_to_the_load_process() -> None:
 def test_a_chosen_variant_brings_what_it_is_measured_beside() -> None:
     """A ratio needs both of its sides in the same run."""
     assert [variant.name for variant in chosen(["denial, SQLite"])] == ["echo, 64 in flight", "denial, SQLite, 64"]
+
+
+@pytest.mark.parametrize("word", APART)
+def test_a_benchmark_apart_is_run_by_its_word(word: str) -> None:
+    """It has options of its own, and names no variant."""
+    assert main([word, "--help"]) == 0
+    assert not any(word in variant.name for variant in VARIANTS)
 
 
 def test_the_short_run_is_a_part_of_the_full_one() -> None:
