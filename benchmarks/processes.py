@@ -15,7 +15,7 @@ from benchmarks.trial import Plan, Trial
 
 ROOT = Path(__file__).parent.parent
 OUTLAY = Path(sys.executable).with_name("outlay")
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 20.0
 _PR_SET_PDEATHSIG = 1
 
