@@ -439,6 +439,7 @@ async def test_the_settings_of_an_organization_are_kept_like_a_budget(edge: Edge
         ("budgets:write", "update", ""),
         ("control:read", "create", "budgets:write"),
         ("control:read", "delete", "budgets:write"),
+        ("control:read", "create and update", "budgets:write"),
         ("budgets:write", "allotment", "admin"),
         ("budgets:write", "organization", "admin"),
     ],
@@ -451,6 +452,7 @@ async def test_a_change_takes_the_scope_that_its_own_method_takes(
     asked = {
         "update": request(desired("team", display_name="x")),
         "create": request(TEAM, desired("new", unit="USD")),
+        "create and update": request(desired("team", display_name="x"), desired("new", unit="USD")),
         "delete": request(prune=True),
         "allotment": request(desired("team", allotment_micros=1)),
         "organization": request(TEAM, adopt=True, organization_settings={"organization": {"display_name": "x"}}),

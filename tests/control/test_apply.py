@@ -125,6 +125,22 @@ async def test_a_new_budget_counts_and_alerts_for_what_was_spent_before(store: S
     assert await disagreement(store) is None
 
 
+async def test_warnings_are_of_what_each_budget_will_count(store: Store, ledger: Ledger) -> None:
+    """Of several new ones each by its own selector; of one that counts something else from now on, that."""
+    for number, team in enumerate(("a", "a", "b")):
+        await ledger.submit(record(3, request_id=f"r{number}", labels={"team": team}))
+    limit = {"hard_cap_micros": 5, "hard_cap_enabled": True}
+    teams = {team: {"selector": selector_of({"team": team}), **limit} for team in ("a", "b")}
+    await apply(store, caps(wanted("c", selector=selector_of({"team": "a"}), hard_cap_micros=9)))
+    await ledger.submit(record(1, request_id="r4", labels={"team": "a"}))
+    desired = caps(*(wanted(team, **settings) for team, settings in teams.items()), wanted("c", **teams["b"]))
+    told = {
+        change.resource.rpartition("/")[2]: [warning.facts.get("spent_micros") for warning in change.warnings]
+        for change in (await plan(store, desired)).changes
+    }
+    assert told == {"a": ["7"], "b": [], "c": [None]}
+
+
 @pytest.mark.parametrize("amounts", [(5, 5, 3), (0, 5, 3)])
 async def test_what_expired_does_not_count_as_held(
     timed_store: Store, timed_ledger: Ledger, clock: SettableClock, amounts: tuple[int, int, int]
