@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             Path(folder).chmod(0o755)
             proofs = caps.prove(systems, Path(folder), _say)
             results = measure(variants, pace, Path(folder), _say, install=options.install)
+            variants = [variant for variant in variants if variant.name in results]
     except BooksDisagree as wrong:
         _say(f"THE BOOKS ARE WRONG\n{wrong}")
         return 1

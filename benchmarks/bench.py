@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import postgres
 from benchmarks.loads.h2load import PROGRAM as H2LOAD
-from benchmarks.processes import run_load
+from benchmarks.processes import ProcessFailed, run_load
 from benchmarks.rivals import redis
 from benchmarks.rivals.environments import NotInstalled, environment
 from benchmarks.stages import Stage, Stages
@@ -60,7 +60,10 @@ def _missing(target: Target, variants: Sequence[Variant], say: Say, *, install: 
 
 
 def measure(variants: Sequence[Variant], pace: Pace, folder: Path, say: Say, *, install: bool) -> Results:
-    """Measure them in turn, `pace.rounds` times. Raises `BooksDisagree` at the first trial whose books are wrong."""
+    """Measure them in turn, `pace.rounds` times. Raises `BooksDisagree` at the first trial whose books are wrong.
+
+    A rival that fails is left out, with a word; anything of ours that fails raises `ProcessFailed`.
+    """
     results: Results = {variant.name: [] for variant in variants}
     with shared_cluster({variant.target for variant in variants}, folder) as cluster:
         for number in range(pace.rounds):
@@ -68,7 +71,11 @@ def measure(variants: Sequence[Variant], pace: Pace, folder: Path, say: Say, *, 
             order = list(variants if number % 2 == 0 else reversed(variants))
             round_folder = folder / f"round-{number}"
             stages = Stages(round_folder, cluster, install=install)
-            for variant, trial in _round(order, stages, pace):
+            for variant, trial in _round([variant for variant in order if variant.name in results], stages, pace):
+                if isinstance(trial, ProcessFailed):
+                    del results[variant.name]
+                    say(f"Left out: {variant.name}. {trial}")
+                    continue
                 results[variant.name].append(trial)
                 say(f"{number + 1}/{pace.rounds}  {variant.name}: {trial.checks_per_second:,.0f} checks/s")
             shutil.rmtree(round_folder, ignore_errors=True)
@@ -77,14 +84,20 @@ def measure(variants: Sequence[Variant], pace: Pace, folder: Path, say: Say, *, 
     return results
 
 
-def _round(order: Sequence[Variant], stages: Stages, pace: Pace) -> Iterator[tuple[Variant, Trial]]:
+def _round(order: Sequence[Variant], stages: Stages, pace: Pace) -> Iterator[tuple[Variant, Trial | ProcessFailed]]:
     """One trial of each. A target runs from its first variant to its last, on data of this round."""
     running: dict[Target, tuple[Stage, contextlib.ExitStack]] = {}
     with contextlib.ExitStack() as everything:
         for position, variant in enumerate(order):
             if variant.target not in running:
                 stack = everything.enter_context(contextlib.ExitStack())
-                running[variant.target] = stack.enter_context(stages.start(variant.target)), stack
+                try:
+                    running[variant.target] = stack.enter_context(stages.start(variant.target)), stack
+                except ProcessFailed as failed:
+                    if not variant.target.environment:
+                        raise
+                    yield variant, failed
+                    continue
             stage, stack = running[variant.target]
             yield variant, trial_of(variant, stage, pace)
             if variant.target not in {later.target for later in order[position + 1 :]}:

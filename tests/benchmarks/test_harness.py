@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import APART, main
-from benchmarks.bench import startable
+from benchmarks.bench import Pace, measure, startable
 from benchmarks.books import BooksDisagree, Totals, check_ledger, check_trial
 from benchmarks.loads.closed_loop import Turns, percentile
 from benchmarks.outlay import deployment
 from benchmarks.processes import run_load
+from benchmarks.rivals import environments
 from benchmarks.trial import UNBOUNDED, Plan, Tenant
-from benchmarks.variants import VARIANTS, Variant, chosen
+from benchmarks.variants import VARIANTS, Target, Variant, chosen
 
 from benchmarks import caps
 
@@ -69,6 +70,22 @@ def test_a_cap_that_64_callers_fill_holds_and_is_remembered(tmp_path: Path) -> N
     assert proof.cap_micros - 1_000 < proof.admitted_micros <= proof.cap_micros
     assert proof.admitted_micros == proof.counted_micros == proof.remembered_micros
     assert (proof.overshoot_percent, proof.remembered) == (0, "all")
+
+
+def test_a_rival_that_does_not_start_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an hour of measuring does not end because somebody else's program did."""
+    program = tmp_path / "litellm" / "bin" / "litellm"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho something is missing\nexit 1\n")
+    program.chmod(0o755)
+    (tmp_path / "litellm" / "installed.txt").write_text("\n".join(environments.REQUIREMENTS["litellm"]))
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    said: list[str] = []
+    (rival,) = (variant for variant in VARIANTS if variant.target is Target.LITELLM)
+    assert measure([rival], Pace(1, 1, 0, 1), tmp_path, said.append, install=False) == {}
+    assert len(said) == 1
+    assert said[0].startswith(f"Left out: {rival.name}. ")
+    assert "something is missing" in said[0]
 
 
 def test_an_overshoot_and_a_loss_are_told() -> None:
