@@ -24,7 +24,7 @@ from outlay_cli.caps.options import source_option
 @click.option("--overwrite", is_flag=True, help="Write over files that are there.")
 @click.option("--force", is_flag=True, help="Also what is kept as code elsewhere.")
 def export(organizations: Sequence[str], folder: Path, source: str, overwrite: bool, force: bool) -> int:
-    """Write what exists as files, so that `outlay plan` finds nothing to change.
+    """Write what exists as files that plan nothing.
 
     One file for each ORG; without ORG for all of them, or for the key's own. What is kept as code elsewhere is left out
     and named.
