@@ -15,6 +15,8 @@ COMMANDS = {
     "keys": LazyCommand("outlay_cli.commands.keys:keys", "API keys."),
     "budgets": LazyCommand("outlay_cli.commands.budgets:budgets", "Budgets, their caps and their current spend."),
     "spend": LazyCommand("outlay_cli.commands.spend:spend", "Check and record spend; read the ledger."),
+    "export-spend": LazyCommand("outlay_cli.commands.export_spend:export_spend", "Write the ledger as CSV or Parquet."),
+    "webhooks": LazyCommand("outlay_cli.commands.webhooks:webhooks", "Where events are sent, and what became of them."),
     "alerts": LazyCommand("outlay_cli.commands.alerts:alerts", "Thresholds that were crossed."),
     "audit": LazyCommand("outlay_cli.commands.audit:audit", "Who changed what."),
     "validate": LazyCommand("outlay_cli.commands.validate:validate", "Check files of caps, offline."),

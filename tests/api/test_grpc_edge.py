@@ -121,22 +121,6 @@ async def test_a_stream_is_refused_like_any_call(
     assert failure_of(caught.value).reason == reason
 
 
-WEBHOOK_METHODS = [
-    ("GetWebhookEndpoint", admin.GetWebhookEndpointRequest()),
-    ("ListWebhookEndpoints", admin.ListWebhookEndpointsRequest()),
-    ("CreateWebhookEndpoint", admin.CreateWebhookEndpointRequest()),
-    ("UpdateWebhookEndpoint", admin.UpdateWebhookEndpointRequest()),
-    ("DeleteWebhookEndpoint", admin.DeleteWebhookEndpointRequest()),
-    ("TestWebhookEndpoint", admin.TestWebhookEndpointRequest()),
-]
-
-
-async def test_webhooks_are_not_offered_yet(edge: Edge) -> None:
-    client = await edge.client("control:webhooks")
-    for method, request in WEBHOOK_METHODS:
-        assert (await client.failure(method, request)).reason == "UNIMPLEMENTED"
-
-
 # The id of a call
 
 

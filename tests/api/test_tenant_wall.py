@@ -18,11 +18,10 @@ from outlay.v1 import budget_service_pb2 as pb
 from outlay_server.api.dispatcher import SERVICES
 from outlay_server.api.permissions import PERMISSIONS, Reach
 from outlay_server.domain.api_key import ORGANIZATION_SCOPES
+from outlay_server.store import outbox
 
 OTHER, GHOST = "other", "ghost"
 """Names of one length, so that answers differ in nothing else: one organization is there, the other is not."""
-
-UNSERVED = ("Webhook",)
 
 FILLED: dict[str, dict[str, Any]] = {
     "CreateBudget": {"budget_id": "mine", "budget": {"unit": "USD"}},
@@ -34,6 +33,7 @@ FILLED: dict[str, dict[str, Any]] = {
     "QuerySpend": {"unit": "USD", "start_time": {"seconds": 0}, "end_time": {"seconds": 60}},
     "ApplyCaps": {"manager": "yaml:caps"},
     "ListAlerts": {"parent": "organizations/acme"},
+    "CreateWebhookEndpoint": {"webhook_endpoint_id": "mine", "webhook_endpoint": {"uri": "https://example.com/"}},
 }
 """What a request needs beside the name in question."""
 
@@ -61,7 +61,6 @@ CASES = [
     pytest.param(method, path, kind, id=f"{method.name}-{path}")
     for service in SERVICES
     for method in service.methods
-    if not any(word in method.name for word in UNSERVED)
     for path, kind in name_fields(method.input_type)
 ]
 
@@ -74,6 +73,8 @@ def names_of(ids: dict[str, str], organization: str) -> dict[str, str]:
         "Reservation": f"{root}/reservations/{ids['Reservation']}",
         "SpendRecord": f"{root}/spendRecords/{ids['SpendRecord']}",
         "ApiKey": f"{root}/apiKeys/{ids['ApiKey']}",
+        "WebhookEndpoint": f"{root}/webhookEndpoints/hook",
+        "Delivery": f"{root}/webhookEndpoints/hook/deliveries/{ids['Delivery']}",
     }
 
 
@@ -98,7 +99,21 @@ async def resources_of(edge: Edge, organization: str) -> dict[str, str]:
     )
     keys = admin.CreateApiKeyRequest(parent=root, api_key={"scopes": ["spend:check"]})
     key = await edge.platform.call("CreateApiKey", keys)
-    names = {"Reservation": check.reservation, "SpendRecord": record.spend_record.name, "ApiKey": key.name}
+    hook = admin.CreateWebhookEndpointRequest(
+        parent=root, webhook_endpoint_id="hook", webhook_endpoint={"uri": "https://example.com/"}
+    )
+    await edge.platform.call("CreateWebhookEndpoint", hook)
+    budget = {"name": f"{root}/budgets/spending", "display_name": "Told to the hook"}
+    await edge.platform.call("UpdateBudget", pb.UpdateBudgetRequest(budget=budget))
+    await edge.store.change(lambda tx: outbox.fan_out(tx.connection, tx.now, 1_000_000))
+    listed = admin.ListDeliveriesRequest(parent=f"{root}/webhookEndpoints/hook")
+    sent = await edge.platform.call("ListDeliveries", listed)
+    names = {
+        "Reservation": check.reservation,
+        "SpendRecord": record.spend_record.name,
+        "ApiKey": key.name,
+        "Delivery": sent.deliveries[0].name,
+    }
     return {kind: name.rpartition("/")[2] for kind, name in names.items()}
 
 

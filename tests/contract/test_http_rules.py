@@ -41,6 +41,10 @@ AdminService  CreateWebhookEndpoint  POST   /v1/{parent=organizations/*}/webhook
 AdminService  UpdateWebhookEndpoint  PATCH  /v1/{webhook_endpoint.name=organizations/*/webhookEndpoints/*}  webhook_endpoint
 AdminService  DeleteWebhookEndpoint  DELETE /v1/{name=organizations/*/webhookEndpoints/*}                   -
 AdminService  TestWebhookEndpoint    POST   /v1/{name=organizations/*/webhookEndpoints/*}:test              *
+AdminService  RotateWebhookSecret    POST   /v1/{name=organizations/*/webhookEndpoints/*}:rotateSecret      *
+AdminService  ListDeliveries         GET    /v1/{parent=organizations/*/webhookEndpoints/*}/deliveries      -
+AdminService  ReplayDelivery         POST   /v1/{name=organizations/*/webhookEndpoints/*/deliveries/*}:replay *
+AdminService  ReplayDeadDeliveries   POST   /v1/{name=organizations/*/webhookEndpoints/*}:replayDeadDeliveries *
 AdminService  ListAlerts             GET    /v1/{parent=organizations/*}/alerts                             -
 AdminService  ListAuditEvents        GET    /v1/{parent=organizations/*}/auditEvents                        -
 """  # noqa: E501, one row is one rule

@@ -119,7 +119,7 @@ async def work(worker: DeliveryWorker) -> None:
 async def all_delivered(store: Store, endpoint_id: str = "hooks", timeout_seconds: float = 30) -> None:
     """Wait until nothing is left to be delivered to an endpoint."""
     async with asyncio.timeout(timeout_seconds):
-        while set(await states(store, endpoint_id)) != {"DELIVERED"}:  # noqa: ASYNC110  # nobody tells: other replicas deliver
+        while set(await states(store, endpoint_id)) != {"DELIVERED"}:  # noqa: ASYNC110  # nobody tells it
             await asyncio.sleep(0.05)
 
 

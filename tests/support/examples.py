@@ -5,6 +5,7 @@
 RPC that is new in the contract and has no example here fails those tests.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,19 +19,11 @@ from outlay.v1 import budget_service_pb2 as pb
 from support.tenants import MICROS_PER_CENT, Tenant, new_id, new_tenant
 from support.wire import METHODS
 
-UNIMPLEMENTED: Final = frozenset(
-    {
-        "GetWebhookEndpoint",
-        "ListWebhookEndpoints",
-        "CreateWebhookEndpoint",
-        "UpdateWebhookEndpoint",
-        "DeleteWebhookEndpoint",
-        "TestWebhookEndpoint",
-    }
-)
-"""What this version of the service does not offer. Nothing else may be missing."""
-
 _HOUR: Final = Duration(seconds=3_600)
+_NOWHERE: Final = "https://hooks.invalid/outlay"
+_SIGNING_SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+_SPARE_HOOK: Final = "spare-hook"
+_FAN_OUT_SECONDS: Final = 60
 
 
 class Examples:
@@ -38,6 +31,7 @@ class Examples:
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
+        self._made: set[str] = set()
         self._builders: dict[str, Callable[[], Any]] = {
             name: getattr(self, f"_{name}") for name in METHODS if hasattr(self, f"_{name}")
         }
@@ -65,6 +59,37 @@ class Examples:
         """The name of a budget that nothing else uses."""
         name: str = self.tenant.create_budget(new_id("spare"), unit="SPARE").name
         return name
+
+    def hook(self) -> str:
+        """The name of a webhook endpoint that nothing is ever delivered to."""
+        name = self.tenant.child("webhookEndpoints", "hook")
+        if name not in self._made:
+            self.tenant.admin.call(
+                "UpdateWebhookEndpoint",
+                admin.UpdateWebhookEndpointRequest(
+                    webhook_endpoint=webhook_endpoint_pb2.WebhookEndpoint(name=name, uri=_NOWHERE), allow_missing=True
+                ),
+            )
+            self._made.add(name)
+        return name
+
+    def delivery(self) -> str:
+        """The name of an event on its way to that endpoint."""
+        asked = admin.ListDeliveriesRequest(parent=self.hook(), page_size=1)
+        deadline = time.monotonic() + _FAN_OUT_SECONDS
+        while not (found := self.tenant.admin.call("ListDeliveries", asked).deliveries):
+            assert time.monotonic() < deadline, "no event was fanned out"
+            self.tenant.admin.call("UpdateBudget", self._UpdateBudget())
+            time.sleep(0.1)
+        name: str = found[0].name
+        return name
+
+    def _remove_spare_hooks(self) -> None:
+        """There may be twenty endpoints."""
+        asked = admin.ListWebhookEndpointsRequest(parent=self.tenant.name)
+        for endpoint in self.tenant.admin.call("ListWebhookEndpoints", asked).webhook_endpoints:
+            if endpoint.name.rpartition("/")[2].startswith(_SPARE_HOOK):
+                self.tenant.admin.call("DeleteWebhookEndpoint", admin.DeleteWebhookEndpointRequest(name=endpoint.name))
 
     # Requests of BudgetService
 
@@ -221,30 +246,50 @@ class Examples:
         return admin.RevokeApiKeyRequest(name=self.tenant.key(["spend:check"]).name, request_id=new_id("revoke"))
 
     def _GetWebhookEndpoint(self) -> Any:
-        return admin.GetWebhookEndpointRequest(name=self.tenant.child("webhookEndpoints", "hook"))
+        return admin.GetWebhookEndpointRequest(name=self.hook())
 
     def _ListWebhookEndpoints(self) -> Any:
-        return admin.ListWebhookEndpointsRequest(parent=self.tenant.name)
+        self.hook()
+        return admin.ListWebhookEndpointsRequest(parent=self.tenant.name, page_size=3)
 
     def _CreateWebhookEndpoint(self) -> Any:
+        self._remove_spare_hooks()
         return admin.CreateWebhookEndpointRequest(
             parent=self.tenant.name,
-            webhook_endpoint_id="hook",
-            webhook_endpoint=webhook_endpoint_pb2.WebhookEndpoint(uri="https://example.com/hook"),
+            webhook_endpoint_id=new_id(_SPARE_HOOK),
+            webhook_endpoint=webhook_endpoint_pb2.WebhookEndpoint(
+                uri=_NOWHERE, secret=_SIGNING_SECRET, event_types=["cap.reached", "alert.crossed"]
+            ),
+            request_id=new_id("create"),
         )
 
     def _UpdateWebhookEndpoint(self) -> Any:
         return admin.UpdateWebhookEndpointRequest(
-            webhook_endpoint=webhook_endpoint_pb2.WebhookEndpoint(
-                name=self.tenant.child("webhookEndpoints", "hook"), display_name="Updated"
-            ),
+            webhook_endpoint=webhook_endpoint_pb2.WebhookEndpoint(name=self.hook(), display_name=new_id("updated")),
+            update_mask=FieldMask(paths=["display_name"]),
+            request_id=new_id("update"),
         )
 
     def _DeleteWebhookEndpoint(self) -> Any:
-        return admin.DeleteWebhookEndpointRequest(name=self.tenant.child("webhookEndpoints", "hook"))
+        name = self.tenant.admin.call("CreateWebhookEndpoint", self._CreateWebhookEndpoint()).name
+        return admin.DeleteWebhookEndpointRequest(name=name, request_id=new_id("delete"))
 
     def _TestWebhookEndpoint(self) -> Any:
-        return admin.TestWebhookEndpointRequest(name=self.tenant.child("webhookEndpoints", "hook"))
+        return admin.TestWebhookEndpointRequest(name=self.hook())
+
+    def _RotateWebhookSecret(self) -> Any:
+        return admin.RotateWebhookSecretRequest(
+            name=self.hook(), secret=_SIGNING_SECRET, overlap_duration=_HOUR, request_id=new_id("rotate")
+        )
+
+    def _ListDeliveries(self) -> Any:
+        return admin.ListDeliveriesRequest(parent=self.hook(), page_size=3)
+
+    def _ReplayDelivery(self) -> Any:
+        return admin.ReplayDeliveryRequest(name=self.delivery(), request_id=new_id("replay"))
+
+    def _ReplayDeadDeliveries(self) -> Any:
+        return admin.ReplayDeadDeliveriesRequest(name=self.hook(), request_id=new_id("replay"))
 
     def _ListAlerts(self) -> Any:
         return admin.ListAlertsRequest(

@@ -33,7 +33,6 @@ _FORMATS: Final = {
     webhook_endpoint_pb2.WEBHOOK_FORMAT_MAIL: WebhookFormat.MAIL,
 }
 _STATES: Final = {
-    delivery_pb2.DELIVERY_STATE_UNSPECIFIED: None,
     delivery_pb2.DELIVERY_STATE_WAITING: DeliveryState.WAITING,
     delivery_pb2.DELIVERY_STATE_DELIVERED: DeliveryState.DELIVERED,
     delivery_pb2.DELIVERY_STATE_DEAD: DeliveryState.DEAD,
@@ -186,7 +185,7 @@ def deliveries(request: pb.ListDeliveriesRequest, caller: Caller) -> DeliveryLis
     fields = Fields(caller)
     name = fields.child("parent", request.parent, WebhookEndpointName)
     page = fields.page(request)
-    state = fields.choice("state", request.state, _STATES)
+    state = fields.choice("state", request.state, _STATES) if request.state else None
     fields.finish()
     assert name is not None
     return DeliveryListing(name, page, state)
