@@ -72,17 +72,16 @@ def _load_requests(driver: Driver, books: Books, keys: Collection[tuple[int, str
             books.requests[(request.organization_key, request.request_id)] = request
 
 
+def named_reservation(command: Command) -> str | None:
+    """The id of the reservation that a command names; None for none, and for what can be no id of one."""
+    if isinstance(command, RecordSpend | ReleaseReservation | ExtendReservation):
+        id_ = command.reservation_id
+        return id_ if id_ is not None and is_uuid(id_) else None
+    return None
+
+
 def _load_reservations(driver: Driver, books: Books, commands: Iterable[Command]) -> None:
-    keys = set()
-    for command in commands:
-        match command:
-            case (
-                RecordSpend(reservation_id=str(id_))
-                | ReleaseReservation(reservation_id=id_)
-                | ExtendReservation(reservation_id=id_)
-            ):
-                if is_uuid(id_):
-                    keys.add((_key(books, command), id_))
+    keys = {(_key(books, c), id_) for c in commands if (id_ := named_reservation(c)) is not None}
     found = driver.fetch_by_key(statements.RESERVATIONS_BY_ID, list(keys)) if keys else []
     for state in books.organizations.values():
         if state.next_expiry is None or state.next_expiry <= books.now:

@@ -21,9 +21,10 @@ class MonotonicClock:
     """Time that never goes back: where the system's clock is set back, it holds at the latest time it has told."""
 
     def __init__(self) -> None:
-        self._latest = Instant(0)
+        self.latest = Instant(0)
+        """What was told last."""
 
     def advance_to(self, instant: Instant) -> Instant:
         """Return `instant`, or the latest time told before where that is later."""
-        self._latest = max(self._latest, instant)
-        return self._latest
+        self.latest = max(self.latest, instant)
+        return self.latest

@@ -1,7 +1,8 @@
 """The ledger in PostgreSQL: any number of stateless replicas; the truth is in the rows.
 
 A batch locks the rows of its organizations, in ascending order of key, in one statement, and reads everything else in
-later ones: a read in the locking statement would see the time before the lock was granted. Time is the database's. An
+the next: a read in the locking statement would see the time before the lock was granted. So the usual batch is four
+round trips: begin and lock, read, write, commit. Time is the database's. An
 organization's settings are remembered by their version, which is read under the lock, so that a change that has been
 answered binds the next decision on every replica.
 """
@@ -16,13 +17,15 @@ import asyncpg
 from sqlalchemy import URL, Connection, make_url, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import greenlet_spawn
 
 from outlay_server.domain.books import Books, OrganizationState
-from outlay_server.domain.commands import Command
+from outlay_server.domain.commands import CheckSpend, Command
 from outlay_server.domain.errors import OutlayError, StorageUnavailable
 from outlay_server.domain.instant import Instant
+from outlay_server.domain.names import is_id
 from outlay_server.store import batch, migrations, tables
+from outlay_server.store.batch import named_reservation
 from outlay_server.store.contract import (
     ORGANIZATIONS_REMEMBERED_MAX,
     Capabilities,
@@ -31,8 +34,8 @@ from outlay_server.store.contract import (
     StoreUnusable,
 )
 from outlay_server.store.ids import MonotonicClock, new_id
+from outlay_server.store.postgres_driver import CLOCK, PostgresDriver, Wanted
 from outlay_server.store.settings_rows import load_state
-from outlay_server.store.statements import Statement, with_numbered_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +57,12 @@ REPEATABLE = ("40001", "40P01")
 UNIQUE_VIOLATION = "23505"
 """Two changes made the same thing at once: the later one, repeated, finds it and says so."""
 
-_CLOCK = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 _LOCK_ORGANIZATIONS = (
-    'SELECT id, version FROM organizations WHERE id = ANY($1::text[]) AND delete_time IS NULL ORDER BY "key" FOR UPDATE'
+    'SELECT version FROM organizations WHERE id IN ({}) AND delete_time IS NULL ORDER BY "key" FOR UPDATE'
 )
+"""Sent in one round trip with BEGIN, which PostgreSQL allows only without parameters: ids are put in as they are, and
+text that could mean anything to SQL is no id. What it reads is from before the locks, and used for nothing."""
+
 _LATEST = "SELECT MAX(update_time) FROM counters"
 
 
@@ -123,30 +128,55 @@ class PostgresStore:
 
     async def _post_once(self, commands: Sequence[Command], apply: Callable[[Books], None]) -> Posted:
         connection = await self._ledger_connection()
-        transaction = connection.transaction()
-        await transaction.start()
+        wanted = self._wanted(commands)
         try:
-            posted: Posted = await greenlet_spawn(self._run_batch, _Driver(connection), commands, apply)
-            await transaction.commit()
+            ids = ", ".join(f"'{organization_id}'" for organization_id in wanted.organization_ids)
+            await connection.execute("BEGIN; " + _LOCK_ORGANIZATIONS.format(ids or "''"))
+            posted: Posted = await greenlet_spawn(self._run_batch, PostgresDriver(connection), wanted, commands, apply)
+            await connection.execute("COMMIT")
         except (OutlayError, AssertionError):
-            await transaction.rollback()
+            await connection.execute("ROLLBACK")
             raise
         except BaseException as error:
             if _sqlstate(error) in REPEATABLE:
-                await transaction.rollback()
+                await connection.execute("ROLLBACK")
             else:
                 await self._drop_connection()
             raise
         return posted
 
-    def _run_batch(self, driver: "_Driver", commands: Sequence[Command], apply: Callable[[Books], None]) -> Posted:
+    def _wanted(self, commands: Sequence[Command]) -> Wanted:
+        """What the commands need, as far as their organizations' settings are remembered."""
         if len(self._states) > ORGANIZATIONS_REMEMBERED_MAX:
             self._states.clear()
-        wanted = sorted({command.organization_id for command in commands})
-        locked = driver.fetch(_LOCK_ORGANIZATIONS, wanted)
-        # After the wait for the locks, or this batch would be decided before the one that held them.
-        now = driver.fetch(f"SELECT {_CLOCK}")[0][0]
-        books = Books(now=self._clock.advance_to(Instant(now)), new_id=self._new_id)
+        ids = {command.organization_id for command in commands}
+        states = {id_: self._states[id_] for id_ in ids if id_ in self._states}
+        keys = {id_: state.key for id_, state in states.items()}
+        present = [command for command in commands if command.organization_id in keys]
+        asked = {(c.organization_id, c.unit, c.labels) for c in present if isinstance(c, CheckSpend)}
+        budgets = {
+            (keys[id_], budget.key)
+            for id_, unit, labels in asked
+            for budget in states[id_].matching(unit, labels).budgets
+        }
+        return Wanted(
+            organization_ids=sorted(filter(is_id, ids)),
+            organization_keys=keys.values(),
+            request_keys={(keys[c.organization_id], c.request_id) for c in present if c.request_id},
+            reservation_keys={
+                (keys[c.organization_id], reservation_id)
+                for c in present
+                if (reservation_id := named_reservation(c)) is not None
+            },
+            budget_keys=budgets,
+        )
+
+    def _run_batch(
+        self, driver: PostgresDriver, wanted: Wanted, commands: Sequence[Command], apply: Callable[[Books], None]
+    ) -> Posted:
+        # Read after the wait for the locks, or this batch would be decided before the one that held them.
+        now, locked = driver.look(wanted, self._clock.latest)
+        books = Books(now=self._clock.advance_to(now), new_id=self._new_id)
         for organization_id, version in locked:
             state = self._states.get(organization_id)
             if state is None or state.version != version:
@@ -157,7 +187,9 @@ class PostgresStore:
         batch.load(driver, books, commands)
         apply(books)
         batch.write(driver, books)
-        return Posted(books, batch.earliest_expiries(driver, books))
+        expiries = batch.earliest_expiries(driver, books)
+        driver.flush()
+        return Posted(books, expiries)
 
     async def _ledger_connection(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -195,7 +227,7 @@ class PostgresStore:
         return await self._repeated(once, after_disconnect=True)
 
     async def now(self) -> Instant:
-        now = await self.read(lambda connection: connection.execute(text(f"SELECT {_CLOCK}")).scalar_one())
+        now = await self.read(lambda connection: connection.execute(text(f"SELECT {CLOCK}")).scalar_one())
         return self._clock.advance_to(Instant(now))
 
     async def ping(self) -> None:
@@ -204,7 +236,7 @@ class PostgresStore:
     # Helpers
 
     def _told_by(self, connection: Connection) -> Instant:
-        return self._clock.advance_to(Instant(connection.execute(text(f"SELECT {_CLOCK}")).scalar_one()))
+        return self._clock.advance_to(Instant(connection.execute(text(f"SELECT {CLOCK}")).scalar_one()))
 
     def _sqlalchemy(self) -> AsyncEngine:
         if self._engine is None:
@@ -241,30 +273,6 @@ class PostgresStore:
                 logger.warning("the database failed", extra={"sqlstate": code, "error": type(error).__name__})
                 raise StorageUnavailable from error
         raise AssertionError("the last attempt returns or raises")
-
-
-class _Driver:
-    """`batch.Driver` over asyncpg: arrays, one round trip a statement. Runs inside `greenlet_spawn`."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-
-    def fetch(self, sql: str, *parameters: object) -> list[Sequence[Any]]:
-        return await_only(_fetch(self._connection, with_numbered_parameters(sql), parameters))
-
-    def fetch_by_key(self, statement: Statement, keys: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-        return await_only(_fetch(self._connection, statement.postgres, _transposed(keys)))
-
-    def write(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> None:
-        await_only(self._connection.execute(statement.postgres, *_transposed(rows)))
-
-
-async def _fetch(connection: asyncpg.Connection, sql: str, parameters: Sequence[object]) -> list[Sequence[Any]]:
-    return [tuple(record) for record in await connection.fetch(sql, *parameters)]
-
-
-def _transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _sqlstate(error: BaseException) -> str:
