@@ -70,6 +70,16 @@ def document_route(path: str, content: bytes) -> BaseRoute:
     return Route(path, answer)
 
 
+def missing_console_route(module: str) -> BaseRoute:
+    """What stands in the place of the console where a module that it needs is not installed."""
+
+    async def missing(request: Request) -> Response:
+        text = f"The console needs the module {module}. Install it with: pip install 'outlay[console]'\n"
+        return Response(text, status_code=501, media_type="text/plain", headers=dict(SECURITY_HEADERS))
+
+    return Route("/console/{rest:path}", missing)
+
+
 async def _docs(request: Request) -> Response:
     headers = {
         **SECURITY_HEADERS,

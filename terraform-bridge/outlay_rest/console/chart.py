@@ -1,0 +1,147 @@
+"""The chart of a cycle: what was spent so far, the cap, and where the forecast says it goes. Geometry only.
+
+All lengths are in the units of one `viewBox`, so that the picture fits any width; the template draws it as SVG.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+WIDTH: Final = 720
+HEIGHT: Final = 260
+LEFT: Final = 78
+RIGHT: Final = 14
+TOP: Final = 14
+BOTTOM: Final = 30
+
+_X_TICKS_MAX: Final = 6
+_Y_TICKS: Final = 4
+_HEADROOM: Final = 1.08
+"""Above the highest line, so that it is not drawn on the edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Where the forecast says the cycle ends."""
+
+    projected_micros: int
+    low_micros: int
+    high_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A horizontal line."""
+
+    y: float
+    name: str
+    css_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    micros: int = 0
+    text: str = ""
+    anchor: str = "middle"
+    """Which part of the text stands at the mark: the middle, or at the edge its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What there is to draw."""
+
+    spent: str
+    """Points of a line."""
+    area: str
+    """Points of the polygon under it."""
+    forecast: str = ""
+    band: str = ""
+    rules: Sequence[Rule] = ()
+    x_ticks: Sequence[Tick] = ()
+    y_ticks: Sequence[Tick] = ()
+    now_x: float = 0.0
+    width: int = field(default=WIDTH)
+    height: int = field(default=HEIGHT)
+    left: int = field(default=LEFT)
+    right_x: int = field(default=WIDTH - RIGHT)
+    bottom_y: int = field(default=HEIGHT - BOTTOM)
+    top_y: int = field(default=TOP)
+
+
+def cycle_chart(
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    steps: Sequence[tuple[datetime, int]],
+    *,
+    base_micros: int = 0,
+    cap_micros: int | None,
+    budget_micros: int | None,
+    outlook: Outlook | None,
+) -> Chart:
+    """The chart of `[start, end)`; `steps` are (instant, micros spent in the hour or day that begins there), ascending.
+
+    `base_micros` was spent before `start` and counts. Spend is drawn as a line from the start of each step to its end.
+    """
+    total, line = base_micros, [(start, base_micros)]
+    for instant, micros in steps:
+        line.append((max(start, min(instant, now)), total))
+        total += micros
+    line.append((now, total))
+    highest = max(
+        [total, 1, *(value for value in (cap_micros, budget_micros) if value is not None)]
+        + ([outlook.high_micros] if outlook else [])
+    )
+    top_micros = highest * _HEADROOM
+    span_seconds = (end - start).total_seconds()
+
+    def x(instant: datetime) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (instant - start).total_seconds() / span_seconds, 1)
+
+    def y(micros: float) -> float:
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * micros / top_micros, 1)
+
+    def points(pairs: Sequence[tuple[datetime, float]]) -> str:
+        return " ".join(f"{x(instant)},{y(micros)}" for instant, micros in pairs)
+
+    forecast = band = ""
+    if outlook is not None:
+        forecast = points([(now, total), (end, outlook.projected_micros)])
+        band = points([(now, total), (end, outlook.high_micros), (end, outlook.low_micros)])
+    rules = [
+        Rule(y(micros), name, css_class)
+        for micros, name, css_class in ((cap_micros, "limit", "cap"), (budget_micros, "soft budget", "soft"))
+        if micros is not None
+    ]
+    return Chart(
+        spent=points(line),
+        area=points([(start, 0), *line, (now, 0)]),
+        forecast=forecast,
+        band=band,
+        rules=rules,
+        x_ticks=[
+            Tick(x(instant), text=_label(instant, span_seconds), anchor="end" if instant == end else "middle")
+            for instant in _x_ticks(start, end)
+        ],
+        y_ticks=[
+            Tick(y(micros), micros=round(micros))
+            for micros in (highest * part / _Y_TICKS for part in range(_Y_TICKS + 1))
+        ],
+        now_x=x(now),
+    )
+
+
+def _x_ticks(start: datetime, end: datetime) -> list[datetime]:
+    """Whole hours or days, evenly spread, at most six."""
+    span = end - start
+    unit = timedelta(hours=1) if span <= timedelta(days=2) else timedelta(days=1)
+    step = max(1, -(-int(span / unit) // _X_TICKS_MAX))
+    return [start + unit * number for number in range(0, int(span / unit) + 1, step)]
+
+
+def _label(instant: datetime, span_seconds: float) -> str:
+    return instant.astimezone(UTC).strftime("%H:%M" if span_seconds <= 2 * 86_400 else "%d %b")

@@ -1,0 +1,111 @@
+"""One request to the console: who asks, what the service answers, and the page that comes of it."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import jinja2
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from outlay_rest.answers import SECURITY_HEADERS
+from outlay_rest.bodies import read_body
+from outlay_rest.calls import Call
+from outlay_rest.console import figures
+from outlay_rest.metadata import REQUEST_ID_HEADER
+from outlay_rest.problems import Violation, invalid
+
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""No inline script or style, nothing from elsewhere."""
+
+FORM_MAX_BYTES: Final = 64 * 1024
+FORM_FIELDS_MAX: Final = 100
+
+BUDGETS: Final = "/outlay.v1.BudgetService/"
+ADMIN: Final = "/outlay.v1.AdminService/"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a page is made from."""
+
+    request: Request
+    call: Call
+    key: str
+    correlation_id: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a call is made with."""
+        return {"authorization": f"Bearer {self.key}", REQUEST_ID_HEADER: self.correlation_id}
+
+    async def ask(self, method: str, request: Message) -> Any:
+        """The answer to a method, by its path. Raises `CallFailed`."""
+        answer, _ = await self.call(method, request, self.headers, None)
+        return answer
+
+    async def form(self) -> dict[str, str]:
+        """What was sent. Raises `Refused`; of a field that is there twice the last counts."""
+        body = await read_body(self.request, FORM_MAX_BYTES)
+        try:
+            pairs = parse_qsl(
+                body.decode("ascii"),
+                keep_blank_values=True,
+                max_num_fields=FORM_FIELDS_MAX,
+                encoding="utf-8",
+                errors="strict",
+            )
+        except ValueError:
+            raise invalid([Violation("", "the body is no form")]) from None
+        return {name: value.strip() for name, value in pairs}
+
+    def organization(self) -> str:
+        """The organization that the path names."""
+        return f"organizations/{self.request.path_params['organization']}"
+
+    def page(self, template: str, *, status: int = 200, **content: Any) -> Response:
+        """A page of this console."""
+        organization = self.request.path_params.get("organization", "")
+        text = (
+            _templates()
+            .get_template(template)
+            .render(organization=organization, here=self.request.url.path, signed_in=bool(self.key), **content)
+        )
+        headers = {**SECURITY_HEADERS, "content-security-policy": PAGE_POLICY, REQUEST_ID_HEADER: self.correlation_id}
+        return Response(text, status_code=status, media_type="text/html", headers=headers)
+
+
+def see_other(path: str) -> Response:
+    """After a change: look at what it became, so that a reload does not repeat it."""
+    return RedirectResponse(path, status_code=303, headers=dict(SECURITY_HEADERS))
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("outlay_rest.console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+_FILTERS: Final[Mapping[str, Any]] = {
+    "amount": figures.amount,
+    "rounded": figures.rounded,
+    "written": figures.written,
+    "percent": figures.percent,
+    "moment": figures.moment,
+    "machine_time": figures.machine_time,
+    "last_segment": figures.last_segment,
+    "enum_words": figures.enum_words,
+}
