@@ -16,7 +16,7 @@ from benchmarks.processes import ROOT, ProcessFailed, clean_environment
 from benchmarks.variants import Variant, chosen
 
 CAPS = "caps"
-APART = ("history",)
+APART = ("apply_caps", "history", "scaling", "watch")
 """Benchmarks with a shape and options of their own: modules that are commands, run by their name as the first word."""
 
 
