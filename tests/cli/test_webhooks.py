@@ -75,7 +75,7 @@ def test_a_rotated_secret_is_shown_once(cli: Cli, organization: str, receiver: R
     of = ("--org", organization)
     first = cli("webhooks", "create", "oncall", receiver.url(), *of).ok().details["secret"]
     rotate = ("webhooks", "rotate", "oncall", *of, "--overlap", "1h", "--request-id", "once")
-    rotated, again = cli(*rotate).ok(), cli(*rotate).ok()
+    rotated, again = cli(*rotate).ok(), cli(*rotate)
     assert rotated.details["secret"] not in ("", first)
     assert rotated.details["old secret signs until"]
     assert "secret" not in again.details
