@@ -19,12 +19,13 @@ from outlay_terraform.functions import Usd
 from outlay_terraform.resources.budget import Budget
 from outlay_terraform.resources.gate import Gate
 from outlay_terraform.resources.organization import Organization
+from outlay_terraform.resources.webhook_endpoint import WebhookEndpoint
 from outlay_terraform.service import PATIENCE_SECONDS, Service
 
 ADDRESS: Final = "registry.terraform.io/outlay/outlay"
 """What a configuration's `source = "outlay/outlay"` stands for."""
 
-_RESOURCES: Final[tuple[Resource[Service], ...]] = (Organization(), Budget(), Gate())
+_RESOURCES: Final[tuple[Resource[Service], ...]] = (Organization(), Budget(), Gate(), WebhookEndpoint())
 _DATA_SOURCES: Final[tuple[DataSource[Service], ...]] = (BudgetData(), BudgetsData(), SpendData())
 _FUNCTIONS: Final[tuple[Function, ...]] = (Usd(),)
 
@@ -33,8 +34,8 @@ class OutlayProvider:
     """Caps as code: each change is made through the service's API, under the manager `terraform`."""
 
     schema = Schema(
-        "Keeps the spend caps of [Outlay](https://outlay.dev) as code: organizations, budgets and gates. Nothing"
-        " secret goes into the state.",
+        "Keeps the spend caps of [Outlay](https://outlay.dev) as code: organizations, budgets, gates and"
+        " webhook endpoints. No secret goes into the state.",
         (
             Attribute(
                 name="endpoint",

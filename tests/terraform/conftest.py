@@ -1,5 +1,7 @@
 """The real `terraform`, the provider in this process, and a server to talk to."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from support.server import ServerProcess
 from support.tenants import Tenant, new_tenant
 from support.wire import Caller
 from terraform.workspace import TERRAFORM, Workspace, bare_environment
+
+ROOT = Path(__file__).parents[2]
 
 StartServer = Callable[..., ServerProcess]
 
@@ -66,3 +70,32 @@ def workspace(terraform: str, reattach: dict[str, str], tmp_path: Path) -> Works
     folder = tmp_path / "configuration"
     folder.mkdir()
     return Workspace(folder, bare_environment(**reattach))
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """`make terraform-mirror`."""
+    subprocess.run([sys.executable, ROOT / "scripts" / "terraform_mirror.py"], check=True, capture_output=True)
+    return ROOT / "build" / "terraform-mirror"
+
+
+@pytest.fixture
+def installed(terraform: str, mirror: Path, outlay: ServerProcess, tmp_path: Path) -> Workspace:
+    """A configuration whose provider comes from the mirror, without a network; the key is in the environment."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    environment = bare_environment(
+        TF_CLI_CONFIG_FILE=str(mirror / "terraform.rc"),
+        OUTLAY_ENDPOINT=outlay.grpc_address,
+        OUTLAY_API_KEY=outlay.admin_key,
+    )
+    workspace = Workspace(folder, environment)
+    workspace.write()
+    workspace.ok("init", "-no-color")
+    return workspace
+
+
+@pytest.fixture
+def afterwards(installed: Workspace, reattach: dict[str, str]) -> Workspace:
+    """The same configuration and state, with the provider in this process: to look at what a run has left behind."""
+    return Workspace(installed.folder, bare_environment(**reattach))

@@ -4,10 +4,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,44 +13,13 @@ import pytest
 
 from outlay.v1 import budget_service_pb2 as pb
 from support import reaper
-from support.server import ServerProcess
 from support.tenants import Tenant
-from terraform.workspace import TERRAFORM, Workspace, bare_environment
+from terraform.workspace import TERRAFORM, Workspace
 
-ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
 
 MANY = 40
 """Budgets of an apply that is cut: at ten at a time it takes long enough to be met in the middle."""
-
-
-@pytest.fixture(scope="session")
-def mirror() -> Path:
-    """`make terraform-mirror`."""
-    subprocess.run([sys.executable, ROOT / "scripts" / "terraform_mirror.py"], check=True, capture_output=True)
-    return ROOT / "build" / "terraform-mirror"
-
-
-@pytest.fixture
-def installed(terraform: str, mirror: Path, outlay: ServerProcess, tmp_path: Path) -> Workspace:
-    """A configuration whose provider comes from the mirror, without a network; the key is in the environment."""
-    folder = tmp_path / "installed"
-    folder.mkdir()
-    environment = bare_environment(
-        TF_CLI_CONFIG_FILE=str(mirror / "terraform.rc"),
-        OUTLAY_ENDPOINT=outlay.grpc_address,
-        OUTLAY_API_KEY=outlay.admin_key,
-    )
-    workspace = Workspace(folder, environment)
-    workspace.write()
-    workspace.ok("init", "-no-color")
-    return workspace
-
-
-@pytest.fixture
-def afterwards(installed: Workspace, reattach: dict[str, str]) -> Workspace:
-    """The same configuration and state, with the provider in this process: to look at what a run has left behind."""
-    return Workspace(installed.folder, bare_environment(**reattach))
 
 
 def _many(tenant: Tenant, count: int = MANY, **settings: Any) -> dict[str, Any]:
@@ -139,21 +106,6 @@ def test_terraform_test_runs(installed: Workspace, tenant: Tenant) -> None:
     (installed.folder / "caps.tftest.hcl").write_text("\n".join(checks))
     assert "1 passed, 0 failed" in installed.ok("test", "-no-color")
     assert _made(tenant) == set()
-
-
-def test_the_key_is_in_no_state_no_plan_and_no_trace(
-    installed: Workspace, tenant: Tenant, outlay: ServerProcess
-) -> None:
-    trace = installed.folder / "trace.log"
-    logged = {"TF_LOG": "TRACE", "TF_LOG_PATH": str(trace)}
-    installed.budgets(_many(tenant, 1))
-    installed.ok("plan", "-out=plan", **logged)
-    shown = installed.ok("show", "-json", "plan", **logged)
-    installed.ok("apply", "plan", **logged)
-    assert "ApplyResourceChange" in trace.read_text()
-    for text in (trace.read_text(), shown, (installed.folder / "terraform.tfstate").read_text()):
-        assert outlay.admin_key not in text
-    assert outlay.admin_key.encode() not in (installed.folder / "plan").read_bytes()
 
 
 # --- cut --------------------------------------------------------------------------------------------------------------
