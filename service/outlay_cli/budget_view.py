@@ -90,7 +90,16 @@ def _spend(budget: Budget) -> list[tuple[str, str]]:
         ("alerts sent", " ".join(f"{percent} %" for percent in spend.alerts_sent)),
         ("denied", str(spend.denied_count)),
         ("reaches limit", text.instant(spend.projected_exhaustion_time)),
+        ("forecast", _forecast(budget)),
     ]
+
+
+def _forecast(budget: Budget) -> str:
+    forecast = budget.spend.forecast
+    if not forecast.HasField("projected_spend_micros"):
+        return ""
+    low, high = text.amount(forecast.low_micros), text.amount(forecast.high_micros, budget.unit)
+    return f"{text.amount(forecast.projected_spend_micros, budget.unit)} by the end (80 %: {low} to {high})"
 
 
 def _hard_cap(budget: Budget) -> str:

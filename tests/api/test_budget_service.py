@@ -264,6 +264,48 @@ async def test_a_budget_shows_where_it_stands(edge: Edge, owner: Client) -> None
     assert (await spending(owner)).spend.projected_exhaustion_time.ToJsonString() == "2026-01-17T02:40:00Z"
 
 
+async def test_a_budget_tells_where_its_spend_goes(edge: Edge, owner: Client) -> None:
+    """Ten days of 10 from the 5th on: 265 by the end of the month. The list, which may be long, does not look ahead."""
+    for number in range(10):
+        moment = Timestamp(seconds=NOON_SECONDS + (number - 10) * DAY)
+        await record(owner, 10, f"r{number}", usage_time=moment, labels={"team": "a"})
+    await cap(owner, 125)
+    spend = (await spending(owner)).spend
+    assert spend.forecast == budget_pb2.Forecast(
+        projected_spend_micros=265 * UNIT,
+        low_micros=265 * UNIT,
+        high_micros=265 * UNIT,
+        # Nothing was spent today until noon: half of a day of 10 is left of it, and two more days.
+        exhaustion_time=Timestamp(seconds=NOON_SECONDS + 5 * DAY // 2),
+        day_count=10,
+    )
+    assert spend.projected_exhaustion_time == spend.forecast.exhaustion_time
+    (_, listed) = (await owner.call("ListBudgets", pb.ListBudgetsRequest(parent=ACME))).budgets
+    assert not listed.spend.HasField("forecast")
+    # In a straight line from the beginning of the month: 100 in 14.5 days.
+    assert listed.spend.projected_exhaustion_time.ToJsonString() == "2026-01-19T03:00:00Z"
+
+
+async def test_a_budget_with_a_selector_forecasts_what_it_counts(edge: Edge, owner: Client) -> None:
+    """And one of three days of spend has a forecast, while one of two has none."""
+    for number in range(3):
+        moment = Timestamp(seconds=NOON_SECONDS - (number + 1) * DAY)
+        await record(owner, number + 1, f"a{number}", usage_time=moment, labels={"team": "a"})
+        if number < 2:
+            await record(owner, 7, f"b{number}", usage_time=moment, labels={"team": "b"})
+    forecasts = []
+    for team in "ab":
+        budget = budget_pb2.Budget(unit="USD", selector={"team": team})
+        await owner.call("CreateBudget", pb.CreateBudgetRequest(parent=ACME, budget_id=team, budget=budget))
+        found = await owner.call("GetBudget", pb.GetBudgetRequest(name=f"{ACME}/budgets/{team}"))
+        forecasts.append(found.spend.forecast if found.spend.HasField("forecast") else None)
+    assert forecasts[1] is None
+    assert forecasts[0] is not None
+    # Six in three days, 2 a day, for half of today and sixteen days.
+    assert (forecasts[0].projected_spend_micros, forecasts[0].day_count) == (39 * UNIT, 3)
+    assert forecasts[0].low_micros < 39 * UNIT < forecasts[0].high_micros
+
+
 async def test_a_percentage_is_cut_to_a_tenth_and_never_rounded_up(owner: Client) -> None:
     await cap(owner, 3)
     await record(owner, 2, "r")
