@@ -48,6 +48,9 @@ class Receiver:
 
     script: Callable[[int, str], Behaviour] = lambda _number, _path: "200"
     received: list[Received] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """By path: what each message is verified with as it arrives, while its timestamp is still good."""
+    genuine: int = 0
     port: int = 0
     scheme: str = "http"
     open_now: int = 0
@@ -91,7 +94,9 @@ class Receiver:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         path = request_line.split(" ")[1]
         behaviour = self.script(len(self.received), path)
-        self.received.append(Received(path, headers, body, behaviour))
+        received = Received(path, headers, body, behaviour)
+        self.received.append(received)
+        self.genuine += path in self.secrets and received.is_genuine(self.secrets[path])
         self._changed.set()
         return await _behave(behaviour, writer)
 

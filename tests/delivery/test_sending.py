@@ -116,6 +116,13 @@ async def test_any_2xx_is_a_delivery_whatever_its_body(behaviour: str) -> None:
     assert attempt.is_delivered
 
 
+async def test_a_status_that_came_in_time_stands_whatever_time_its_body_takes() -> None:
+    """Or a message that was taken would be sent again."""
+    async with receiving(lambda *_: "slow body") as receiver, sending() as sender:
+        attempt = await sender.send(message(receiver.url()), now(), SHORT_SECONDS)
+    assert attempt.is_delivered
+
+
 async def test_a_receiver_that_is_not_there_is_a_failure() -> None:
     async with receiving() as receiver:
         url = receiver.url()

@@ -66,8 +66,7 @@ class Poster:
     ) -> Answer:
         """Post, and wait for a status at most so long in all. Never raises but for cancellation."""
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._post(url, headers, body, now)
+            return await self._post(url, headers, body, now, timeout_seconds)
         except TimeoutError:
             return Answer(None, f"no answer within {timeout_seconds:g} s")
         except AddressRefused:
@@ -81,8 +80,14 @@ class Poster:
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException):
             return Answer(None, "the connection broke, or what came was no HTTP")
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, now: Instant) -> Answer:
-        async with self._pool.stream("POST", url, headers=list(headers.items()), content=body) as response:
+    async def _post(
+        self, url: str, headers: Mapping[str, str], body: bytes, now: Instant, timeout_seconds: float
+    ) -> Answer:
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(timeout_seconds):
+                posting = self._pool.stream("POST", url, headers=list(headers.items()), content=body)
+                response = await stack.enter_async_context(posting)
+            # It has answered. Whatever its body does now, the answer stands.
             with contextlib.suppress(TimeoutError, httpcore2.NetworkError, httpcore2.ProtocolError):
                 async with asyncio.timeout(ANSWER_READ_SECONDS):
                     await _read_a_little(response)
