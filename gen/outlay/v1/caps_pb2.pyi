@@ -13,6 +13,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from outlay.v1 import budget_pb2 as _budget_pb2
 from outlay.v1 import organization_pb2 as _organization_pb2
+from outlay.v1 import webhook_endpoint_pb2 as _webhook_endpoint_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -133,6 +134,7 @@ class ApplyCapsRequest(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     ORGANIZATION_SETTINGS_FIELD_NUMBER: _builtins.int
     BUDGETS_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ENDPOINTS_FIELD_NUMBER: _builtins.int
     MANAGER_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     ADOPT_FIELD_NUMBER: _builtins.int
@@ -164,7 +166,7 @@ class ApplyCapsRequest(_message.Message):
     MANAGED_ELSEWHERE.
     """
     prune: _builtins.bool
-    """Delete the budgets that this manager keeps and that the request does not name."""
+    """Delete the budgets and webhook endpoints that this manager keeps and that the request does not name."""
     max_delete_count: _builtins.int
     """How many deletions are not refused as TOO_MANY_DELETES, 0 to 1,000; absent: 10."""
     allow_cap_below_spend: _builtins.bool
@@ -189,12 +191,17 @@ class ApplyCapsRequest(_message.Message):
     def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredBudget]:
         """The budgets that are kept, in any order, none twice; at most 1,000."""
 
+    @_builtins.property
+    def webhook_endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredWebhookEndpoint]:
+        """The webhook endpoints that are kept, in any order, none twice; at most 20."""
+
     def __init__(
         self,
         *,
         organization: _builtins.str = ...,
         organization_settings: Global___DesiredOrganization | None = ...,
         budgets: _abc.Iterable[Global___DesiredBudget] | None = ...,
+        webhook_endpoints: _abc.Iterable[Global___DesiredWebhookEndpoint] | None = ...,
         manager: _builtins.str = ...,
         allow_missing: _builtins.bool = ...,
         adopt: _builtins.bool = ...,
@@ -210,7 +217,7 @@ class ApplyCapsRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count", "max_delete_count", b"max_delete_count", "organization_settings", b"organization_settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count", "adopt", b"adopt", "allow_cap_below_spend", b"allow_cap_below_spend", "allow_deleting_in_use", b"allow_deleting_in_use", "allow_missing", b"allow_missing", "allow_removing_hard_cap", b"allow_removing_hard_cap", "budgets", b"budgets", "manager", b"manager", "max_delete_count", b"max_delete_count", "organization", b"organization", "organization_settings", b"organization_settings", "override_manager", b"override_manager", "plan_etag", b"plan_etag", "prune", b"prune", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count", "adopt", b"adopt", "allow_cap_below_spend", b"allow_cap_below_spend", "allow_deleting_in_use", b"allow_deleting_in_use", "allow_missing", b"allow_missing", "allow_removing_hard_cap", b"allow_removing_hard_cap", "budgets", b"budgets", "manager", b"manager", "max_delete_count", b"max_delete_count", "organization", b"organization", "organization_settings", b"organization_settings", "override_manager", b"override_manager", "plan_etag", b"plan_etag", "prune", b"prune", "request_id", b"request_id", "validate_only", b"validate_only", "webhook_endpoints", b"webhook_endpoints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_delete_count: _TypeAlias = _typing.Literal["max_delete_count"]  # noqa: Y015
     _WhichOneofArgType__max_delete_count: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count"]  # noqa: Y015
@@ -288,6 +295,43 @@ class DesiredBudget(_message.Message):
 Global___DesiredBudget: _TypeAlias = DesiredBudget  # noqa: Y015
 
 @_typing.final
+class DesiredWebhookEndpoint(_message.Message):
+    """What a webhook endpoint is to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ENDPOINT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def webhook_endpoint(self) -> _webhook_endpoint_pb2.WebhookEndpoint:
+        """`name` says which, and is required; the fields that the mask names carry the values. `etag`, where given, must be
+        current; `managed_by` is not read. An endpoint that does not exist yet needs `uri`. Where the format STANDARD is
+        without a secret the server makes one, which no answer shows: `RotateWebhookSecret` makes one that is shown.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields are managed: `display_name`, `uri`, `format`, `event_types`, `disabled` and `secret`. One that is named
+        and absent in `webhook_endpoint` is cleared, but for `uri` and the `secret` of the format STANDARD, which cannot be;
+        one that is not named is left as it is, and in a new endpoint has its default. Absent: the fields that are present;
+        over HTTP the keys of `webhook_endpoint`. `managed_by` cannot be named: it is the request's `manager`.
+        """
+
+    def __init__(
+        self,
+        *,
+        webhook_endpoint: _webhook_endpoint_pb2.WebhookEndpoint | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "webhook_endpoint", b"webhook_endpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "webhook_endpoint", b"webhook_endpoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DesiredWebhookEndpoint: _TypeAlias = DesiredWebhookEndpoint  # noqa: Y015
+
+@_typing.final
 class ApplyCapsResponse(_message.Message):
     """The plan, and after an apply what was done: the same changes in the same order."""
 
@@ -303,7 +347,9 @@ class ApplyCapsResponse(_message.Message):
     """
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CapsChange]:
-        """What differs from what is desired: the organization first, then budgets by id. Empty: nothing to do."""
+        """What differs from what is desired: the organization first, then budgets by id, then webhook endpoints by id. Empty:
+        nothing to do.
+        """
 
     @_builtins.property
     def required_scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -313,8 +359,8 @@ class ApplyCapsResponse(_message.Message):
 
     @_builtins.property
     def orphans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the budgets that this manager keeps, that the request does not name, and that stay because `prune` is not
-        set; ordered by id.
+        """Names of the budgets, then of the webhook endpoints, that this manager keeps, that the request does not name, and
+        that stay because `prune` is not set; ordered by id.
         """
 
     def __init__(
@@ -346,7 +392,9 @@ class CapsChange(_message.Message):
     OUTSIDE_CHANGE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
-    """The name of the resource: `organizations/{organization}`, or `organizations/{organization}/budgets/{budget}`."""
+    """The name of the resource: `organizations/{organization}`, `organizations/{organization}/budgets/{budget}`, or
+    `organizations/{organization}/webhookEndpoints/{webhook_endpoint}`.
+    """
     type: Global___CapsChangeType.ValueType
     """What is done with it."""
     etag: _builtins.str
@@ -399,7 +447,8 @@ class CapsFieldChange(_message.Message):
     @_builtins.property
     def before(self) -> _struct_pb2.Value:
         """The value as it is, in the form of `AuditEvent.before` (64-bit integers as strings, enum values without their
-        prefix, `alert_thresholds` as a list); null where there is none.
+        prefix, `alert_thresholds` as a list); null where there is none. The `uri` of a webhook endpoint is shortened as
+        there, and its `secret` is `set`, or where it is given another one `replaced`.
         """
 
     @_builtins.property
