@@ -59,7 +59,9 @@ class WebhookEndpoint:
     organization_id: str
     webhook_endpoint_id: str
     settings: Mapping[str, Setting]
-    """By the path that an update mask names; without `secret`."""
+    """By the path that an update mask names; without `secret`, and without `uri` where it comes from a variable."""
+    uri_variable: str | None
+    """The environment variable that holds the URI, where that is a secret itself, as Slack's are."""
     secret_variable: str | None
     """The environment variable that holds the signing secret; None leaves the secret to the service."""
     place: Place
@@ -83,8 +85,8 @@ class Organization:
     gates_place: Place | None
     budgets: tuple[Budget, ...]
     """By id."""
-    webhook_endpoints: tuple[WebhookEndpoint, ...]
-    """By id."""
+    webhook_endpoints: tuple[WebhookEndpoint, ...] | None
+    """By id; None where no file has a list of them, and they are left alone."""
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from outlay_sync.problems import Place
 
 PERIODS: Final = ("DAY", "WEEK", "MONTH", "QUARTER", "YEAR", "LIFETIME")
 ENFORCEMENTS: Final = ("ENFORCE", "SHADOW", "FREEZE")
-WEBHOOK_FORMATS: Final = ("STANDARD", "SLACK")
+WEBHOOK_FORMATS: Final = ("STANDARD", "SLACK", "MAIL")
 
 Read = Callable[[Fields, Node, str], Value]
 
@@ -53,7 +53,7 @@ CYCLE_FIELDS: Final[Mapping[str, _Field]] = {
 
 WEBHOOK_FIELDS: Final[Mapping[str, _Field]] = {
     "display_name": _Field("display_name", Fields.display_name),
-    "uri": _Field("uri", Fields.webhook_uri, nullable=False),
+    "uri": _Field("uri", Fields.text, nullable=False),
     "format": _Field("format", lambda fields, node, path: fields.choice(node, path, WEBHOOK_FORMATS)),
     "event_types": _Field("event_types", Fields.event_types),
     "disabled": _Field("disabled", Fields.boolean),
@@ -61,7 +61,7 @@ WEBHOOK_FIELDS: Final[Mapping[str, _Field]] = {
 
 BUDGET_KEYS: Final = ("budget_id", "unit", *BUDGET_FIELDS, "cycle")
 GATE_KEYS: Final = ("gate_id", "label", "pattern", "enabled")
-WEBHOOK_KEYS: Final = ("webhook_endpoint_id", *WEBHOOK_FIELDS, "secretFrom")
+WEBHOOK_KEYS: Final = ("webhook_endpoint_id", *WEBHOOK_FIELDS, "uriFrom", "secretFrom")
 ORGANIZATION_KEYS: Final = ("source", "organization", "display_name", "gates", "budgets", "webhook_endpoints")
 
 
@@ -78,7 +78,7 @@ class Document:
     gates: tuple[Gate, ...] | None
     gates_place: Place | None
     budgets: tuple[Budget, ...]
-    webhook_endpoints: tuple[WebhookEndpoint, ...]
+    webhook_endpoints: tuple[WebhookEndpoint, ...] | None
 
 
 def read(fields: Fields, node: Node) -> Document | None:
@@ -103,7 +103,7 @@ def _budget_document(fields: Fields, mapping: MappingNode) -> Document:
         gates=None,
         gates_place=None,
         budgets=() if budget is None else (budget,),
-        webhook_endpoints=(),
+        webhook_endpoints=None,
     )
 
 
@@ -204,10 +204,12 @@ def _gates(fields: Fields, node: Node) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def _webhook_endpoints(fields: Fields, mapping: MappingNode, organization_id: str) -> tuple[WebhookEndpoint, ...]:
+def _webhook_endpoints(
+    fields: Fields, mapping: MappingNode, organization_id: str
+) -> tuple[WebhookEndpoint, ...] | None:
     entry = mapping.entries.get("webhook_endpoints")
     if entry is None:
-        return ()
+        return None
     endpoints = []
     for index, item in enumerate(fields.sequence(entry.value, "webhook_endpoints", "- webhook_endpoint_id: …")):
         path = f"webhook_endpoints[{index}]"
@@ -216,20 +218,33 @@ def _webhook_endpoints(fields: Fields, mapping: MappingNode, organization_id: st
             continue
         fields.refuse_unknown(node, path, WEBHOOK_KEYS)
         endpoint_id = _id(fields, node, path, "webhook_endpoint_id")
-        fields.required(node, path, "uri")
         settings = _settings(fields, node, path, WEBHOOK_FIELDS)
-        secret = _secret(fields, node, path)
+        uri_variable = _from_environment(fields, node, path, "uriFrom")
+        secret_variable = _from_environment(fields, node, path, "secretFrom")
+        _check_uri(fields, node, path, settings)
         if endpoint_id and organization_id:
-            endpoints.append(WebhookEndpoint(organization_id, endpoint_id, settings, secret, node.place))
+            endpoints.append(
+                WebhookEndpoint(organization_id, endpoint_id, settings, uri_variable, secret_variable, node.place)
+            )
     return tuple(endpoints)
 
 
-def _secret(fields: Fields, mapping: MappingNode, path: str) -> str | None:
-    """The variable that `secretFrom: {env: NAME}` names. A secret itself is never written into a file."""
-    entry = mapping.entries.get("secretFrom")
+def _check_uri(fields: Fields, mapping: MappingNode, path: str, settings: Mapping[str, Setting]) -> None:
+    """A URI is written, or comes from a variable; what it may be depends on the format."""
+    if ("uri" in mapping.entries) == ("uriFrom" in mapping.entries):
+        fields.complain(mapping.place, _at(path, "uri"), "must be set, or uriFrom; not both")
+    uri, format_ = settings.get("uri"), settings.get("format")
+    if uri is not None:
+        kind = "STANDARD" if format_ is None or format_.value is None else str(format_.value)
+        fields.complain(uri.place, _at(path, "uri"), fields.rules.webhook_uri(str(uri.value), kind))
+
+
+def _from_environment(fields: Fields, mapping: MappingNode, path: str, name: str) -> str | None:
+    """The variable that `NAME: {env: VARIABLE}` names. A secret itself is never written into a file."""
+    entry = mapping.entries.get(name)
     if entry is None:
         return None
-    where = _at(path, "secretFrom")
+    where = _at(path, name)
     node = fields.mapping(entry.value, where, "env: NAME")
     if node is None:
         return None

@@ -115,9 +115,6 @@ class Fields:
     def date(self, node: Node, path: str) -> str:
         return self._ruled(node, path, self.rules.date)
 
-    def webhook_uri(self, node: Node, path: str) -> str:
-        return self._ruled(node, path, self.rules.webhook_uri)
-
     def environment_name(self, node: Node, path: str) -> str:
         return self._ruled(
             node,

@@ -1,13 +1,13 @@
 """What the files ask for, as requests: one for each organization, which is applied whole or not at all."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from outlay.v1 import budget_pb2
 from outlay.v1.caps_pb2 import ApplyCapsRequest, DesiredBudget
 from outlay.v1.organization_pb2 import Gate as GateMessage
 from outlay_sync.desired import Budget, Gate, Organization, Setting, Value
+from outlay_sync.options import Options
 
 _PERIODS: Final[Mapping[Value, "budget_pb2.Period.ValueType"]] = {
     name.removeprefix("PERIOD_"): number for name, number in budget_pb2.Period.items()
@@ -15,22 +15,6 @@ _PERIODS: Final[Mapping[Value, "budget_pb2.Period.ValueType"]] = {
 _ENFORCEMENTS: Final[Mapping[Value, "budget_pb2.Enforcement.ValueType"]] = {
     name.removeprefix("ENFORCEMENT_"): number for name, number in budget_pb2.Enforcement.items()
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What an apply may do beside changing what this source keeps."""
-
-    adopt: bool = False
-    """Take over what exists and nobody keeps."""
-    override_manager: bool = False
-    """Take over what others keep."""
-    prune: bool = False
-    """Delete what this source keeps and the files no longer name."""
-    max_delete_count: int = 10
-    allow_cap_below_spend: bool = False
-    allow_removing_hard_cap: bool = False
-    allow_deleting_in_use: bool = False
 
 
 def apply_request(organization: Organization, manager: str, options: Options) -> ApplyCapsRequest:

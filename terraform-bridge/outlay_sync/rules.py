@@ -21,11 +21,12 @@ class Rules:
     label_pattern: Violation
     date: Violation
     time_zone: Violation
-    webhook_uri: Violation
     amount: Callable[[str], int]
     """A decimal amount as micros; raises ValueError with what is wrong with it."""
     format_amount: Callable[[int], str]
     """Its inverse."""
+    webhook_uri: Callable[[str, str], str | None]
+    """What is wrong with a URI for a format, wherever the service runs; what it refuses beyond is its setting."""
     text: Callable[[str, int], str | None]
     """A line of free text, and how many characters it may have."""
     display_name_max_length: int

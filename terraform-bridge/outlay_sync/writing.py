@@ -6,6 +6,7 @@ from typing import Final
 
 from outlay.v1.budget_pb2 import Budget, Enforcement, Period
 from outlay.v1.organization_pb2 import Organization
+from outlay.v1.webhook_endpoint_pb2 import WebhookEndpoint, WebhookFormat
 from outlay_sync import scalars
 from outlay_sync.nodes import Scalar
 from outlay_sync.problems import Place
@@ -30,15 +31,30 @@ def source_file(source: str) -> str:
 
 
 def organization_file(
-    organization: Organization, budgets: Sequence[Budget], format_amount: FormatAmount, *, with_settings: bool
+    organization: Organization,
+    budgets: Sequence[Budget],
+    endpoints: Sequence[WebhookEndpoint],
+    format_amount: FormatAmount,
+    *,
+    with_settings: bool,
 ) -> str:
-    """The file of an organization. Without its settings, only its budgets are kept."""
-    return "".join(_lines(organization, budgets, format_amount, with_settings=with_settings))
+    """The file of an organization. Without its settings, only its budgets and webhook endpoints are kept."""
+    lines = [
+        *_organization_lines(organization, with_settings=with_settings),
+        *_list_lines("budgets", [list(_budget_lines(budget, format_amount)) for budget in budgets]),
+        *_list_lines("webhook_endpoints", [list(_endpoint_lines(endpoint)) for endpoint in endpoints]),
+    ]
+    return "".join(lines)
 
 
-def _lines(
-    organization: Organization, budgets: Sequence[Budget], format_amount: FormatAmount, *, with_settings: bool
-) -> Iterator[str]:
+def uri_variable(endpoint: WebhookEndpoint) -> str | None:
+    """The environment variable that stands for a URI which may open its receiver, as Slack's do; else None."""
+    if endpoint.format != WebhookFormat.WEBHOOK_FORMAT_SLACK:
+        return None
+    return f"OUTLAY_{endpoint.name.rpartition('/')[2].upper().replace('-', '_')}_URI"
+
+
+def _organization_lines(organization: Organization, *, with_settings: bool) -> Iterator[str]:
     yield SCHEMA_LINE
     yield f"organization: {_id(organization.name)}\n"
     if with_settings:
@@ -49,14 +65,27 @@ def _lines(
             yield f"    label: {quoted(gate.label)}\n"
             yield f"    pattern: {quoted(gate.pattern)}\n"
             yield f"    enabled: {_boolean(gate.enabled)}\n"
-    if budgets:
-        yield "\nbudgets:\n"
-    for number, budget in enumerate(budgets):
+
+
+def _list_lines(name: str, items: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A list of mappings, with a line between them; nothing for none."""
+    if items:
+        yield f"\n{name}:\n"
+    for number, (first, *rest) in enumerate(items):
         if number:
             yield "\n"
-        first, *rest = _budget_lines(budget, format_amount)
         yield f"  - {first}\n"
         yield from (f"    {line}\n" for line in rest)
+
+
+def _endpoint_lines(endpoint: WebhookEndpoint) -> Iterator[str]:
+    variable = uri_variable(endpoint)
+    yield f"webhook_endpoint_id: {_id(endpoint.name)}"
+    yield f"display_name: {quoted(endpoint.display_name)}"
+    yield f"uri: {quoted(endpoint.uri)}" if variable is None else f"uriFrom: {{env: {variable}}}"
+    yield f"format: {WebhookFormat.Name(endpoint.format).removeprefix('WEBHOOK_FORMAT_')}"
+    yield f"event_types: [{', '.join(endpoint.event_types)}]"
+    yield f"disabled: {_boolean(endpoint.disabled)}"
 
 
 def _budget_lines(budget: Budget, format_amount: FormatAmount) -> Iterator[str]:

@@ -50,7 +50,7 @@ def budgets(draw: st.DrawFn) -> Budget:
 
 @given(budgets())
 def test_a_budget_reads_back_as_it_was(budget: Budget) -> None:
-    text = organization_file(Organization(name="organizations/acme"), [budget], format_micros, with_settings=False)
+    text = organization_file(Organization(name="organizations/acme"), [budget], [], format_micros, with_settings=False)
     (organization,) = load_contents({"f": text.encode()}, RULES).organizations
     assert desired_budget(organization.budgets[0]).budget == budget
 
@@ -59,7 +59,7 @@ def test_a_budget_reads_back_as_it_was(budget: Budget) -> None:
 def test_an_organization_reads_back_as_it_was(name: str, label: str, enabled: bool) -> None:
     gate = Gate(gate_id="opus", label=label, pattern=f"{label}*", enabled=enabled)
     exported = Organization(name="organizations/acme", display_name=name, gates=[gate])
-    text = organization_file(exported, [], format_micros, with_settings=True)
+    text = organization_file(exported, [], [], format_micros, with_settings=True)
     (organization,) = load_contents({"f": text.encode()}, RULES).organizations
     assert organization.display_name is not None
     assert organization.display_name.value == name

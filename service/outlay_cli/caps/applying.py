@@ -1,5 +1,6 @@
 """Applying a plan: shown, asked about, guarded, then organization by organization."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,16 +12,17 @@ import click
 from outlay.v1.caps_pb2 import CapsWarning
 from outlay_cli.caps import plan_text, plan_view, planned, service
 from outlay_cli.caps.options import Output
-from outlay_cli.caps.outcome import Outcome
+from outlay_cli.caps.outcome import Outcome, Status
 from outlay_cli.caps.progress import progress
 from outlay_cli.errors import CommandFailed
 from outlay_cli.exits import ExitCode
 from outlay_cli.text import printable
 from outlay_sync import describe, planning
+from outlay_sync.endpoints import missing_variables
+from outlay_sync.options import Options
 from outlay_sync.plan_file import NoPlanError, read_plan
 from outlay_sync.planning import Failure, OrganizationPlan, Plan
-from outlay_sync.requests import Options
-from outlay_sync.service import CallFailedError
+from outlay_sync.problems import Problem
 
 _NAMES_MAX: Final = 10
 """Resources that one sentence names."""
@@ -55,12 +57,9 @@ def apply_saved(path: Path, options: Options, output: Output) -> ExitCode:
         for organization in saved.organizations:
             _allow(organization, options)
             try:
-                answer = planning.ask(connected, organization.request, organization.answer.plan_etag)
-            except CallFailedError as error:
-                problems = planning.problems_of(error, organization.request, organization.places)
-                failures.append(Failure(organization.name, problems))
-            else:
-                current.append(replace(organization, answer=answer))
+                current.append(planning.plan_again(organization, connected, os.environ))
+            except planning.OutdatedError as error:
+                failures.append(error.failure)
     return _apply(Plan(saved.manager, current, failures), output)
 
 
@@ -73,7 +72,8 @@ def _allow(organization: OrganizationPlan, options: Options) -> None:
 
 
 def _apply(plan: Plan, output: Output) -> ExitCode:
-    """Apply every organization of a plan that may be applied as a whole."""
+    """Apply every organization of a plan, once nothing of it is refused."""
+    plan = replace(plan, failures=[*plan.failures, *_lacking_variables(plan)])
     refused = list(_refused(plan))
     if plan.failures or refused or not plan.has_changes:
         plan_view.show(plan, output, "apply")
@@ -89,7 +89,7 @@ def _apply(plan: Plan, output: Output) -> ExitCode:
     _show(plan, output, outcome)
     if not outcome.failures:
         return ExitCode.DONE
-    return ExitCode.PARTIAL if "applied" in outcome.statuses.values() else ExitCode.ERROR
+    return ExitCode.PARTIAL if {"applied", "in part"} & set(outcome.statuses.values()) else ExitCode.ERROR
 
 
 def _apply_organizations(plan: Plan, outcome: Outcome) -> None:
@@ -101,12 +101,27 @@ def _apply_organizations(plan: Plan, outcome: Outcome) -> None:
             tell(organization.name, number, len(to_apply))
             # Until it is answered: an interruption leaves it open.
             outcome.statuses[organization.name] = "unknown"
-            done = planning.apply_organization(organization, connected, service.new_request_id)
-            if isinstance(done, Failure):
-                outcome.failures.append(done)
-                outcome.statuses[organization.name] = "unknown" if done.is_effect_unknown else "failed"
-            else:
-                outcome.statuses[organization.name] = "applied"
+            failure = planning.apply_organization(organization, connected, os.environ, service.new_request_id)
+            outcome.statuses[organization.name] = _status(failure)
+            if failure is not None:
+                outcome.failures.append(failure)
+
+
+def _status(failure: Failure | None) -> Status:
+    if failure is None:
+        return "applied"
+    if failure.is_effect_unknown:
+        return "unknown"
+    return "in part" if failure.is_partial else "failed"
+
+
+def _lacking_variables(plan: Plan) -> list[Failure]:
+    """What could not be finished for want of a secret is not begun."""
+    return [
+        Failure(name, [Problem(organization.places.of(name), name, f"the environment variable {variable} is not set")])
+        for organization in plan.organizations
+        for name, variable in missing_variables(organization.edits, os.environ)
+    ]
 
 
 def _show(plan: Plan, output: Output, outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from outlay.v1.organization_pb2 import Organization
+from outlay.v1.webhook_endpoint_pb2 import WebhookEndpoint
 from outlay_cli.caps import service
 from outlay_cli.caps.service import GrpcService
 from outlay_cli.errors import CommandFailed
@@ -75,11 +76,23 @@ def _find(connected: GrpcService, ids: Sequence[str]) -> tuple[list[Organization
 def _organization_file(
     connected: GrpcService, organization: Organization, keeping: _Keeping, *, is_platform: bool
 ) -> str:
-    budgets = [
-        budget for budget in connected.list_budgets(organization.name) if keeping.keeps(budget.name, budget.managed_by)
-    ]
+    budgets = [one for one in connected.list_budgets(organization.name) if keeping.keeps(one.name, one.managed_by)]
+    endpoints = [one for one in _endpoints(connected, organization) if keeping.keeps(one.name, one.managed_by)]
+    for endpoint in endpoints:
+        if (variable := writing.uri_variable(endpoint)) is not None:
+            click.echo(printable(f"Set {variable} to the URI of {endpoint.name}: it opens its receiver."), err=True)
     with_settings = is_platform and keeping.keeps(organization.name, organization.managed_by)
-    return writing.organization_file(organization, budgets, format_micros, with_settings=with_settings)
+    return writing.organization_file(organization, budgets, endpoints, format_micros, with_settings=with_settings)
+
+
+def _endpoints(connected: GrpcService, organization: Organization) -> list[WebhookEndpoint]:
+    """Those that the key may read."""
+    try:
+        return connected.list_webhook_endpoints(organization.name)
+    except CallFailedError as error:
+        if error.reason != "MISSING_SCOPE":
+            raise
+        return []
 
 
 def _write(folder: Path, contents: dict[str, str], *, overwrite: bool) -> None:

@@ -53,7 +53,7 @@ _PLANNING: Final = (
 
 
 def planning_options(command: Command) -> Command:
-    """Give a command the options of `outlay_sync.requests.Options`."""
+    """Give a command the options of `outlay_sync.options.Options`."""
     for option in reversed(_PLANNING):
         command = option(command)
     return command

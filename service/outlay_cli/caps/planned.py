@@ -1,5 +1,6 @@
 """Making a plan of files, with what is wrong shown where it is found."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 from outlay_cli.caps import desired, problems_view, service
 from outlay_cli.caps.options import Output
 from outlay_cli.caps.progress import progress
+from outlay_sync.options import Options
 from outlay_sync.planning import Plan, make_plan
 from outlay_sync.problems import InvalidFilesError
-from outlay_sync.requests import Options
 
 
 def options(allowed: Mapping[str, Any]) -> Options:
@@ -25,4 +26,4 @@ def from_files(paths: Sequence[Path], source: str, output: Output, options: Opti
         problems_view.show_invalid(error, output, err=True)
         return None
     with service.connect() as connected:
-        return make_plan(wanted, connected, options, progress("Planning"))
+        return make_plan(wanted, connected, options, os.environ, progress("Planning"))
