@@ -1,0 +1,6 @@
+organization = "acme"
+
+team_caps = {
+  research = "120"
+  support  = "80"
+}

@@ -1,0 +1,1 @@
+terraform import outlay_budget.research organizations/acme/budgets/research

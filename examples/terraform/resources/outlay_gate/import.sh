@@ -1,0 +1,1 @@
+terraform import outlay_gate.opus organizations/acme/gates/opus

@@ -1,0 +1,1 @@
+terraform import outlay_organization.acme organizations/acme

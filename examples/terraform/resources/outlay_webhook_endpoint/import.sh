@@ -1,0 +1,1 @@
+terraform import outlay_webhook_endpoint.pager organizations/acme/webhookEndpoints/pager
