@@ -15,7 +15,7 @@ def _stated(heading: str) -> list[tuple[str, str]]:
 
 def _written(default: object) -> str:
     match default:
-        case None:
+        case None | ():
             return "none"
         case bool():
             return str(default).lower()
