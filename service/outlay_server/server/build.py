@@ -96,6 +96,10 @@ def build(
     delivery = build_delivery(settings, store, VERSION)
     metrics.registry.register(delivery.metrics)
     dispatcher: Dispatcher
+
+    def add_ours(server: grpc.aio.Server) -> None:
+        add_services(server, dispatcher)
+
     if tracing is None:
         dispatcher = Dispatcher(
             store=store,
@@ -105,7 +109,7 @@ def build(
             watch_hub=watch_hub,
             webhooks=delivery.webhooks,
         )
-        grpc_server = create_grpc_server(health, names, shares_port=shares_port)
+        grpc_server = create_grpc_server(health, names, add_ours, shares_port=shares_port)
     else:
         dispatcher = TracedDispatcher(
             tracing.tracer,
@@ -116,8 +120,9 @@ def build(
             watch_hub=watch_hub,
             webhooks=delivery.webhooks,
         )
-        grpc_server = create_grpc_server(health, names, shares_port=shares_port, interceptors=(TraceContext(),))
-    add_services(grpc_server, dispatcher)
+        grpc_server = create_grpc_server(
+            health, names, add_ours, shares_port=shares_port, interceptors=(TraceContext(),)
+        )
     metrics.watch(calls_in_flight=lambda: dispatcher.in_flight, queue_depth=lambda: ledger.queue_depth)
 
     def storage_answers(answers: bool) -> None:

@@ -1,6 +1,6 @@
 """The gRPC server: its options, its credentials, and the services that are not ours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -38,16 +38,19 @@ class CannotListen(Exception):
 def create_grpc_server(
     health_servicer: Health,
     service_names: tuple[str, ...],
+    add_ours: Callable[[grpc.aio.Server], None],
     *,
     shares_port: bool = False,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> grpc.aio.Server:
-    """Return a server with health, reflection and channelz, which need no key. Ours are added by the caller.
+    """Return a server with health, reflection and channelz, which need no key, behind ours.
 
-    `shares_port` is for the workers of one parent alone: two servers at one port take turns, and on the embedded store
-    would be two ledgers. Every interceptor costs each call about a tenth, so there is none unless it is asked for.
+    At every call gRPC asks for its method in the order in which services were added. `shares_port` is for the workers
+    of one parent alone: two servers at one port take turns, and on the embedded store would be two ledgers. Every
+    interceptor costs each call about a tenth, so there is none unless it is asked for.
     """
     server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))), interceptors=interceptors)
+    add_ours(server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     channelz.add_channelz_servicer(server)
     channelz_name = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
