@@ -27,7 +27,7 @@ from outlay_server.domain.reservation import ExpiryAction
 from outlay_server.domain.rollups import BUCKET_MICROS, bucket_of, next_edge
 from outlay_server.domain.selector import selector_of
 from outlay_server.ledger import Ledger
-from outlay_server.store import batch, migrations, rollups, tables
+from outlay_server.store import batch, migrations, reads, rollups, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.contract import Store
 from outlay_server.store.reads import organization_row
@@ -114,13 +114,30 @@ async def test_more_than_an_integer_holds_is_recorded_where_no_budget_counts_it(
     await ledger.submit(check(1, unit="USD"))
 
 
-async def test_a_missing_counter_is_summed_without_looking_at_a_record(store: Store, ledger: Ledger) -> None:
-    """A new budget counts what its cycle holds by the rollups alone, and so does one whose selector has changed."""
-    await ledger.submit_all([record(2, labels={"team": team}) for team in "aab"])
+@pytest.mark.parametrize("count", [1, 10])
+async def test_missing_counters_are_summed_without_looking_at_a_record(
+    store: Store, ledger: Ledger, count: int
+) -> None:
+    """New budgets count what their cycle holds by the rollups alone, one by one or many at once; refunds too."""
+    labels = [{"team": team, "model": "m-1"} for team in ("a", "a", "b", 'a","x')]
+    outcomes = await ledger.submit_all([record(2, labels=one) for one in labels])
+    assert isinstance(outcomes[0], RecordOutcome)
+    await ledger.submit(refund(outcomes[0].record.record_id, 1))
     await store.change(lambda tx: tx.connection.execute(text("DELETE FROM spend_records")) and None)
-    await new_budget(store, "team-a", selector=selector_of({"team": "a"}))
-    assert (await budget(store, "team-a")).counter.spent_micros == 4
-    assert (await budget(store)).counter.spent_micros == 6
+    selectors: dict[str, dict[str, str]] = {
+        "all": {},
+        "a": {"team": "a"},
+        "beginning": {"team": "a*"},
+        "none": {"team": "A"},
+    }
+    for name, patterns in selectors.items():
+        for number in range(count):
+            await new_budget(store, f"{name}-{number}", selector=selector_of(patterns | {"model": "m-*"}))
+    now = await store.now()
+    views = await store.read(lambda connection: reads.budget_views(connection, "acme", "", 100, now))
+    found = {view.budget.budget_id: view.counter.spent_micros for view in views if view.budget.unit == "USD"}
+    expected = {"all": 7, "a": 3, "beginning": 5, "none": 0}
+    assert found == {"spending": 7} | {f"{name}-{n}": spent for name, spent in expected.items() for n in range(count)}
 
 
 @pytest.mark.parametrize("start", [-QUARTER, -7, 0, 1])

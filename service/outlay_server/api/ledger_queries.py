@@ -1,6 +1,6 @@
 """Questions to the ledger as the contract asks them: label patterns, label values in order, pages of sums."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from outlay_server.domain.errors import LimitExceeded
 from outlay_server.domain.instant import Instant
 from outlay_server.domain.limits import COUNTER_MICROS_MAX
 from outlay_server.domain.rollups import Sums, bucket_of, next_edge
-from outlay_server.domain.selector import MATCH_ALL, CanonicalLabels, Selector, matches
+from outlay_server.domain.selector import CanonicalLabels
 from outlay_server.store import ledger_reads, rollup_reads
 from outlay_server.store.reads import organization_row
 
@@ -53,10 +53,10 @@ def spend_rows(connection: Connection, query: SpendQuery) -> SpendPage:
     after, size = query.page.after, query.page.size
     key = organization_row(connection, query.organization_id).key
     edges = _edges(query)
-    by_labels = bool(query.group_by) or query.labels != MATCH_ALL
+    wanted = rollup_reads.Wanted(key, query.unit, query.labels, by_labels=bool(query.group_by))
     rows: list[SpendRow] = []
     rollups = sums = 0
-    for stretch in rollup_reads.stretches(connection, key, query.unit, edges, by_labels=by_labels):
+    for stretch in rollup_reads.stretches(connection, wanted, edges):
         if rollups > ROLLUPS_MAX or sums > SUMS_MAX:
             # Just before this stretch: no row stands there.
             return SpendPage(rows, (stretch.start - 1, *([""] * len(query.group_by))))
@@ -88,8 +88,9 @@ def _shown_start(query: SpendQuery) -> Instant:
 def _rows(start: Instant, by_labels: Sequence[tuple[CanonicalLabels, Sums]], query: SpendQuery) -> list[SpendRow]:
     """The sums by the values of `group_by` alone, in order. Raises `LimitExceeded` for one that no answer can hold."""
     totals: dict[tuple[str, ...], Sums] = {}
-    for values, sums in _by_values(by_labels, query.labels, query.group_by):
-        totals.setdefault(values, Sums()).add(sums)
+    for labels, sums in by_labels:
+        mapping = dict(labels)
+        totals.setdefault(tuple(mapping.get(label, "") for label in query.group_by), Sums()).add(sums)
     if any(max(total.recorded_micros, total.refunded_micros) > COUNTER_MICROS_MAX for total in totals.values()):
         raise LimitExceeded("micros of one row", COUNTER_MICROS_MAX)
     return [
@@ -98,15 +99,6 @@ def _rows(start: Instant, by_labels: Sequence[tuple[CanonicalLabels, Sums]], que
         )
         for values in sorted(totals)
     ]
-
-
-def _by_values(
-    by_labels: Sequence[tuple[CanonicalLabels, Sums]], wanted: Selector, group_by: Sequence[str]
-) -> Iterator[tuple[tuple[str, ...], Sums]]:
-    for labels, sums in by_labels:
-        mapping = dict(labels)
-        if matches(wanted, mapping):
-            yield tuple(mapping.get(label, "") for label in group_by), sums
 
 
 def _position(row: SpendRow) -> tuple[int | str, ...]:

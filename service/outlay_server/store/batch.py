@@ -18,7 +18,7 @@ from outlay_server.domain.instant import Instant
 from outlay_server.domain.limits import COUNTER_MICROS_MAX, OPEN_RESERVATIONS_PER_BUDGET_MAX
 from outlay_server.domain.names import is_uuid
 from outlay_server.domain.reservation import joined_labels
-from outlay_server.domain.selector import MATCH_ALL, matches
+from outlay_server.domain.selector import matches
 from outlay_server.store import rollups, rows, statements
 from outlay_server.store.statements import Statement
 
@@ -150,18 +150,20 @@ def ensure_counters(driver: Driver, state: OrganizationState, moment: Moment) ->
         state.add_counter(summed_counter(driver, state.key, budget, window))
 
 
-def summed_counter(driver: Driver, organization_key: int, budget: Budget, window: Window) -> BudgetCounter:
-    """Sum what a budget counts in one cycle from the ledger and its rollups. Denials are not in it and start at 0."""
+def summed_counter(
+    driver: Driver, organization_key: int, budget: Budget, window: Window, *, is_one_of_many: bool = False
+) -> BudgetCounter:
+    """Sum what a budget counts in one cycle from the ledger and its rollups. Denials are not in it and start at 0.
+
+    `is_one_of_many` is for a driver that remembers what it has read: see `rollups.spent_within`.
+    """
     counter = BudgetCounter(budget.key, window)
     within = (organization_key, budget.unit, window.start, window.end)
-    together = budget.selector == MATCH_ALL
-    for labels, spent in rollups.spent_by_labels(
-        driver.fetch, organization_key, budget.unit, window, together=together
-    ):
-        if matches(budget.selector, dict(rows.load_labels(labels))):
-            counter.spent_micros += spent
+    spent = rollups.spent_within(
+        driver.fetch, organization_key, budget.unit, window, budget.selector, is_one_of_many=is_one_of_many
+    )
     # More than a counter holds can have been spent while nobody counted it. What it shows then stops at its bound.
-    counter.spent_micros = min(counter.spent_micros, COUNTER_MICROS_MAX)
+    counter.spent_micros = min(spent, COUNTER_MICROS_MAX)
     for labels, held, count in driver.fetch(statements.HELD_BY_LABELS, *within):
         if matches(budget.selector, dict(rows.load_labels(labels))):
             counter.reserved_micros += int(held)

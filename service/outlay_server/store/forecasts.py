@@ -7,7 +7,6 @@ from sqlalchemy import Connection
 from outlay_server.domain.budget import Budget
 from outlay_server.domain.forecast import Course, Forecast, course_of, forecast
 from outlay_server.domain.instant import Instant
-from outlay_server.domain.selector import MATCH_ALL, matches
 from outlay_server.domain.views import BudgetView
 from outlay_server.store import reads, rollup_reads
 
@@ -37,9 +36,7 @@ def _daily_micros(connection: Connection, organization_key: int, budget: Budget,
     """What the budget counts of each past day."""
     spent = {day.start: 0 for day in course.past}
     edges = [*spent, course.past[-1].end]
-    by_labels = budget.selector != MATCH_ALL
-    for stretch in rollup_reads.stretches(connection, organization_key, budget.unit, edges, by_labels=by_labels):
-        spent[stretch.start] = sum(
-            sums.spent_micros for labels, sums in stretch.by_labels if matches(budget.selector, dict(labels))
-        )
+    wanted = rollup_reads.Wanted(organization_key, budget.unit, budget.selector, by_labels=False)
+    for stretch in rollup_reads.stretches(connection, wanted, edges):
+        spent[stretch.start] = sum(sums.spent_micros for _, sums in stretch.by_labels)
     return list(spent.values())

@@ -22,7 +22,7 @@ from outlay_server.domain.spend import RecordKind, SpendRecord
 from outlay_server.store import rows, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.reads import organization_row
-from outlay_server.store.rollups import units_of
+from outlay_server.store.rollups import texts_of, units_of
 
 Position = tuple[Instant, str]
 """Where a page ends: the `charge_time` and the id of its last record."""
@@ -177,7 +177,7 @@ class _Search:
         bucket, key = table.c.bucket, tuple_(table.c.bucket, table.c.labels_digest)
         order = (bucket.desc(), table.c.labels_digest.desc())
         here = (table.c.organization_key == self._key, table.c.unit == self._unit)
-        wanted = [table.c.labels.contains(text, autoescape=True) for text in _texts(self._labels)]
+        wanted = [func.replace(table.c.labels, text, "") != table.c.labels for text in texts_of(self._labels)]
         # One bound on the bucket at either end: given two, SQLite may range by the wider one.
         above, below = bucket >= bucket_of(self._start), bucket <= self._newest_bucket()
         looked_through, first = 0, None
@@ -231,13 +231,6 @@ class _Search:
         if label_texts is not None:
             query = query.where(table.c.labels.in_(label_texts))
         return [rows.record_from_row(row) for row in self._connection.execute(query)]
-
-
-def _texts(labels: Selector) -> list[str]:
-    """What stands in the JSON of labels that match: a whole pair, or the beginning of one."""
-    exact = [rows.dump_labels(((label, value),))[1:-1] for label, value in labels.exact]
-    prefixes = [rows.dump_labels(((label, prefix),))[1:-3] for label, prefix in labels.prefixes]
-    return exact + prefixes
 
 
 def _with_refunds(

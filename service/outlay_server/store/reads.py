@@ -21,6 +21,9 @@ from outlay_server.domain.views import BudgetView, KeyView, OrganizationView
 from outlay_server.store import batch, rows, statements, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 
+COUNTERS_SUMMED_ONE_BY_ONE = 3
+"""Counters that are missing at once and that the database sums each by itself; of more, sets of labels are shared."""
+
 
 def organization_row(connection: Connection, organization_id: str, *, lock: bool = False) -> Row[Any]:
     """The row of an organization that exists; `NotFound` for any other. `lock` keeps others from changing it."""
@@ -139,8 +142,10 @@ def _counters(
     missing = [budget for budget in budgets if budget.key not in found]
     once = _ReadOnce(driver)
     once.know_alerts(organization_key, {budget.key: windows[budget.key].start for budget in missing})
+    are_many = len(missing) > COUNTERS_SUMMED_ONE_BY_ONE
     for budget in missing:
-        found[budget.key] = batch.summed_counter(once, organization_key, budget, windows[budget.key])
+        window = windows[budget.key]
+        found[budget.key] = batch.summed_counter(once, organization_key, budget, window, is_one_of_many=are_many)
     return found
 
 

@@ -5,7 +5,7 @@ them. A step is looked for without a lock, and looked for again under the organi
 was refunded or recorded in between is seen.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -152,14 +152,20 @@ def _with_their_refunds(
     connection: Connection, organization: Organization, page: Iterable[SpendRecord], horizon: Horizon
 ) -> list[SpendRecord]:
     """Those of the records that may go, each with all of its refunds."""
-    driver = ConnectionDriver(connection)
+    reservations, refunding = tables.reservations, tables.spend_records
     old = [one for one in page if one.kind is not RecordKind.REFUND and one.create_time < horizon.rows]
     # A record of a reservation that is there can still be replaced by a late one, and is part of what was drawn of it.
     named = sorted({one.reservation_id for one in old if one.reservation_id is not None})
-    there = {row[1] for row in driver.fetch_by_key(statements.RESERVATIONS_BY_ID, _keys(organization, named))}
-    free = {one.record_id: one for one in old if one.reservation_id not in there}
+    there = select(reservations.c.id).where(
+        reservations.c.organization_key == organization.key, reservations.c.id.in_(named)
+    )
+    kept_reservations = set(connection.execute(there).scalars()) if named else set()
+    free = {one.record_id: one for one in old if one.reservation_id not in kept_reservations}
     refunds: dict[str, list[SpendRecord]] = {}
-    for row in driver.fetch_by_key(statements.REFUNDS_BY_RECORD, _keys(organization, free)):
+    theirs_query = select(refunding).where(
+        refunding.c.organization_key == organization.key, refunding.c.refunded_record_id.in_(list(free))
+    )
+    for row in connection.execute(theirs_query):
         refund = rows.record_from_row(row)
         refunds.setdefault(refund.refunded_record_id or "", []).append(refund)
     found: list[SpendRecord] = []
@@ -217,10 +223,6 @@ STAGES: Final = (
 def _page(connection: Connection, query: Any, table: Table, organization: Organization, after: Cursor) -> list[Any]:
     query = query.where(table.c.organization_key == organization.key).order_by(table.c.id).limit(STEP_ROWS)
     return list(connection.execute(query.where(table.c.id > after[0]) if after else query))
-
-
-def _keys(organization: Organization, ids: Collection[str]) -> list[tuple[int, str]]:
-    return [(organization.key, id_) for id_ in ids]
 
 
 def _delete_by_id(connection: Connection, table: Table, organization: Organization, ids: Sequence[str]) -> None:

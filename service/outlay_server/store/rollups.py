@@ -5,13 +5,14 @@ has deleted since, in the same shape. The first less the second is what `spend_r
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from outlay_server.domain.amounts import MICROS_PER_UNIT
 from outlay_server.domain.cycle import Window
 from outlay_server.domain.rollups import RollupKey, Sums, bucket_of, next_edge, rolled_up
+from outlay_server.domain.selector import Selector, matches
 from outlay_server.domain.spend import SpendRecord
 from outlay_server.store import rows, statements
 
@@ -26,15 +27,10 @@ TOTALS: Final = (
 )
 """The columns that `sums_from_columns` reads, of many rollups."""
 
-NO_LABELS: Final = "'[]'"
-"""In place of `labels`, in SQL: everything together."""
-
 _IN_WINDOW: Final = (
-    f"SELECT {{labels}}, {TOTALS} FROM spend_rollups "
-    "WHERE organization_key = ? AND unit = ? AND bucket >= ? AND bucket < ? GROUP BY 1"
+    f"SELECT {TOTALS} FROM spend_rollups WHERE organization_key = ? AND unit = ? AND bucket >= ? AND bucket < ?"
 )
-_BY_LABELS: Final = _IN_WINDOW.format(labels="labels")
-_ALL_TOGETHER: Final = _IN_WINDOW.format(labels=NO_LABELS)
+_BY_LABELS: Final = _IN_WINDOW.replace("SELECT", "SELECT labels,", 1) + " GROUP BY labels"
 _UNITS_AFTER: Final = "SELECT MIN(unit) FROM spend_rollups WHERE organization_key = ? AND unit > ?"
 
 
@@ -67,12 +63,31 @@ def sums_from_columns(columns: Sequence[Any]) -> Sums:
     return Sums(recorded_units * MICROS_PER_UNIT + recorded, refunded_units * MICROS_PER_UNIT + refunded, count)
 
 
-def spent_by_labels(
-    fetch: Fetch, organization_key: int, unit: str, window: Window, *, together: bool
-) -> Iterator[tuple[str, int]]:
-    """(labels as JSON, spent micros) of what is charged within the window; labels may come more than once.
+def texts_of(labels: Selector) -> list[str]:
+    """What stands in the JSON of labels if and only if the selector matches them: pairs, or beginnings of pairs.
 
-    `together` says that nobody looks at the labels: then nothing is sorted by them.
+    No value can look like a pair: inside of one a quotation mark has a backslash before it.
+    """
+    exact = [rows.dump_labels((pair,))[1:-1] for pair in labels.exact]
+    prefixes = [rows.dump_labels((pair,))[1:-3] for pair in labels.prefixes]
+    return exact + prefixes
+
+
+def containing(texts: Sequence[str], mark: Callable[[int], str] = lambda _: "?") -> str:
+    """The condition that `labels` contains all these texts, to the letter, on both databases alike; begins with AND.
+
+    So the database adds up what matches, and no more comes here than a sum, however many sets of labels there are.
+    """
+    return "".join(f" AND replace(labels, {mark(index)}, '') <> labels" for index in range(len(texts)))
+
+
+def spent_within(
+    fetch: Fetch, organization_key: int, unit: str, window: Window, labels: Selector, *, is_one_of_many: bool
+) -> int:
+    """What is charged within the window to labels that match.
+
+    `is_one_of_many` says that the same window is asked about for other labels too, by a `fetch` that remembers: then
+    the sums of each set of labels are read once for all of them.
 
     The edges of a window that lie inside a bucket, which those of no zone have done since 1980, are summed from the
     records of that bucket.
@@ -80,13 +95,23 @@ def spent_by_labels(
     inner_start, inner_end = next_edge(window.start), bucket_of(window.end)
     if inner_start > inner_end:
         inner_start = inner_end = window.end
-    inner = _ALL_TOGETHER if together else _BY_LABELS
-    for text, *columns in fetch(inner, organization_key, unit, inner_start, inner_end):
-        yield text, sums_from_columns(columns).spent_micros
+    inner = (organization_key, unit, inner_start, inner_end)
+    if is_one_of_many:
+        spent_micros = sum(
+            sums_from_columns(totals).spent_micros
+            for text, *totals in fetch(_BY_LABELS, *inner)
+            if matches(labels, dict(rows.load_labels(text)))
+        )
+    else:
+        texts = texts_of(labels)
+        (totals,) = fetch(_IN_WINDOW + containing(texts), *inner, *texts)
+        spent_micros = sums_from_columns([total or 0 for total in totals]).spent_micros
     for start, end in ((window.start, inner_start), (inner_end, window.end)):
         if start < end:
             for text, spent in fetch(statements.SPENT_BY_LABELS, organization_key, unit, start, end):
-                yield text, int(spent)
+                if matches(labels, dict(rows.load_labels(text))):
+                    spent_micros += int(spent)
+    return spent_micros
 
 
 def unit_after(fetch: Fetch, organization_key: int, unit: str) -> str | None:
