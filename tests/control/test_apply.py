@@ -17,9 +17,11 @@ from ledger.stores import (
     snapshot,
 )
 from outlay_server import control
+from outlay_server.control.apply_endpoints import EndpointCare
 from outlay_server.domain.api_key import Scope
 from outlay_server.domain.caps import DesiredBudget, DesiredCaps, DesiredOrganization, Leave
 from outlay_server.domain.commands import CheckOutcome
+from outlay_server.domain.destination import DestinationRules
 from outlay_server.domain.errors import ApplyRefused, LimitExceeded, MissingScope, OutlayError, PlanOutdated
 from outlay_server.domain.gate import Gate
 from outlay_server.domain.instant import Instant
@@ -27,11 +29,14 @@ from outlay_server.domain.plan import ChangeType, Plan, WarningReason
 from outlay_server.domain.selector import selector_of
 from outlay_server.domain.settings import BudgetSettings, OrganizationSettings
 from outlay_server.domain.views import etag_of
+from outlay_server.domain.webhook import secret_of
 from outlay_server.ledger import Ledger
 from outlay_server.store import ledger_reads, reads
 from outlay_server.store.contract import Store
+from outlay_server.store.sealing import PlainSealer
 
 ALL = frozenset(Scope)
+CARE = EndpointCare(DestinationRules(), PlainSealer(), lambda: secret_of(bytes(32)))
 
 
 def wanted(budget_id: str, **settings: Any) -> DesiredBudget:
@@ -50,11 +55,11 @@ def caps(*budgets: DesiredBudget, organization_id: str = "acme", plan_etag: str 
 
 async def plan(store: Store, desired: DesiredCaps) -> Plan:
     now = await store.now()
-    return await store.read(lambda connection: control.apply.plan(connection, desired, now))
+    return await store.read(lambda connection: control.apply.plan(connection, desired, CARE, now))
 
 
 async def apply(store: Store, desired: DesiredCaps) -> Plan:
-    return await store.change(lambda tx: control.apply.apply(tx, PLATFORM, desired, ALL))
+    return await store.change(lambda tx: control.apply.apply(tx, PLATFORM, desired, CARE, ALL))
 
 
 async def is_allowed(ledger: Ledger, amount: int) -> bool:
@@ -170,7 +175,7 @@ async def test_what_is_refused_leaves_nothing(store: Store, desired: DesiredCaps
     before = await snapshot(store)
     scopes = ALL - {Scope.ADMIN}
     with pytest.raises(error):
-        await store.change(lambda tx: control.apply.apply(tx, OWNER, desired, scopes))
+        await store.change(lambda tx: control.apply.apply(tx, OWNER, desired, CARE, scopes))
     assert await snapshot(store) == before
 
 

@@ -11,9 +11,10 @@ from outlay_server.api import from_wire, page_tokens, to_wire
 from outlay_server.api.caller import Call
 from outlay_server.api.changes import change_once
 from outlay_server.api.from_wire.organizations import OrganizationDeletion, OrganizationUpdate
-from outlay_server.api.webhook_methods import WebhookMethods, Webhooks
+from outlay_server.api.webhook_methods import WebhookMethods, Webhooks, new_secret
 from outlay_server.control import Origin, api_keys, organizations
 from outlay_server.control import apply as control_apply
+from outlay_server.control.apply_endpoints import EndpointCare
 from outlay_server.domain.api_key import SECRET_BYTES, assemble
 from outlay_server.domain.views import OrganizationView
 from outlay_server.store import ledger_reads, reads
@@ -28,6 +29,7 @@ class AdminServicer(WebhookMethods):
         self._store = store
         self._keys_changed = keys_changed
         self._webhooks = webhooks
+        self._care = EndpointCare(webhooks.rules, webhooks.sealer, new_secret)
 
     # Organizations
 
@@ -88,10 +90,10 @@ class AdminServicer(WebhookMethods):
         asked = from_wire.caps.apply(request, call.caller)
         if request.validate_only:
             now = await self._store.now()
-            return to_wire.caps.plan(await self._store.read(lambda c: control_apply.plan(c, asked, now)))
+            return to_wire.caps.plan(await self._store.read(lambda c: control_apply.plan(c, asked, self._care, now)))
 
         def work(transaction: ControlTransaction, origin: Origin) -> caps_pb2.ApplyCapsResponse:
-            return to_wire.caps.plan(control_apply.apply(transaction, origin, asked, call.caller.scopes))
+            return to_wire.caps.plan(control_apply.apply(transaction, origin, asked, self._care, call.caller.scopes))
 
         answer_type = caps_pb2.ApplyCapsResponse
         return await change_once(self._store, call, asked.organization_id, request, answer_type, work)

@@ -87,12 +87,22 @@ def _unsecret(name: str, value: Any) -> Any:
 
 def _comparable(value: Any) -> Any:
     if isinstance(value, Message):
-        return value.SerializeToString(deterministic=True).hex()
+        content = value.SerializeToString(deterministic=True)
+        return hashlib.sha256(content).hexdigest() if _may_hold_secret(value) else content.hex()
     if isinstance(value, Mapping):
         return {key: _comparable(value[key]) for key in sorted(value)}
     if isinstance(value, str | bool | int):
         return value
     return [_comparable(each) for each in value]
+
+
+def _may_hold_secret(message: Message) -> bool:
+    """Whether a message, or one right inside it, has a field for one, as the endpoints of caps in code have."""
+    return any(
+        _SECRET in described.fields_by_name
+        for described in (message.DESCRIPTOR, *(field.message_type for field in message.DESCRIPTOR.fields))
+        if described is not None
+    )
 
 
 def _json_of(message: Message) -> dict[str, Any]:

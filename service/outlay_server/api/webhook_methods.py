@@ -42,6 +42,11 @@ class Webhooks:
     """Makes the attempts of `TestWebhookEndpoint`; None where nothing is ever sent."""
 
 
+def new_secret() -> str:
+    """A signing secret that nobody has had before."""
+    return secret_of(os.urandom(SECRET_BYTES))
+
+
 class WebhookMethods:
     """The methods, by their names in snake case; each takes the request and the call."""
 
@@ -204,7 +209,7 @@ class WebhookMethods:
 
     def _secret(self, given: str) -> tuple[str, Secret]:
         """A secret to show where the server made it, and to store."""
-        made = "" if given else secret_of(os.urandom(SECRET_BYTES))
+        made = "" if given else new_secret()
         return made, Secret(self._webhooks.sealer.seal(given or made), is_given=bool(given))
 
 

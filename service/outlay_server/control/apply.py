@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from outlay_server.control import apply_edits, apply_state, budget_writes, organizations
-from outlay_server.control.apply_edits import Decided, OrganizationEdit
+from outlay_server.control import apply_edits, apply_endpoints, apply_state, budget_writes, organizations
+from outlay_server.control.apply_decided import Decided, EndpointEdit, OrganizationEdit
+from outlay_server.control.apply_endpoints import EndpointCare
 from outlay_server.control.apply_state import State
 from outlay_server.control.budget_writes import Edit
 from outlay_server.control.organization_row import locked_organization, raise_version
@@ -16,7 +17,7 @@ from outlay_server.domain.audit import AuditDraft
 from outlay_server.domain.caps import DesiredCaps
 from outlay_server.domain.errors import ApplyRefused, MissingScope, NotFound, PlanOutdated
 from outlay_server.domain.instant import Instant, to_datetime
-from outlay_server.domain.names import BudgetName, OrganizationName
+from outlay_server.domain.names import BudgetName, OrganizationName, WebhookEndpointName
 from outlay_server.domain.outside import APPLIED_BY, Trail, last_gate_flip
 from outlay_server.domain.plan import Change, FieldChange, Plan
 from outlay_server.domain.views import etag_of
@@ -24,7 +25,7 @@ from outlay_server.store import audit_trail, reads
 from outlay_server.store.contract import ControlTransaction
 
 
-def plan(connection: Connection, desired: DesiredCaps, now: Instant) -> Plan:
+def plan(connection: Connection, desired: DesiredCaps, care: EndpointCare, now: Instant) -> Plan:
     """What applying would do. Reads only, and locks nothing.
 
     Raises `NotFound`, `AlreadyExists`, `ValidationFailed`, `LimitExceeded`, `PlanOutdated`.
@@ -35,10 +36,12 @@ def plan(connection: Connection, desired: DesiredCaps, now: Instant) -> Plan:
         if not desired.leave.create_organization:
             raise
         state = apply_state.missing(connection, desired)
-    return _planned(connection, state, desired, now)[0]
+    return _planned(connection, state, desired, care, now)[0]
 
 
-def apply(tx: ControlTransaction, origin: Origin, desired: DesiredCaps, scopes: AbstractSet[str]) -> Plan:
+def apply(
+    tx: ControlTransaction, origin: Origin, desired: DesiredCaps, care: EndpointCare, scopes: AbstractSet[str]
+) -> Plan:
     """Do what `plan` says, all of it or nothing, by a key that holds `scopes`; the etags are those afterwards.
 
     Raises what `plan` raises, and `ApplyRefused`, `MissingScope`.
@@ -49,7 +52,7 @@ def apply(tx: ControlTransaction, origin: Origin, desired: DesiredCaps, scopes: 
         if not desired.leave.create_organization:
             raise
         state = apply_state.missing(tx.connection, desired)
-    planned, made = _planned(tx.connection, state, desired, tx.now)
+    planned, made = _planned(tx.connection, state, desired, care, tx.now)
     for required in planned.required_scopes:
         if scopes.isdisjoint(required.split(",")):
             raise MissingScope(required)
@@ -60,9 +63,11 @@ def apply(tx: ControlTransaction, origin: Origin, desired: DesiredCaps, scopes: 
     return replace(planned, changes=tuple(replace(change, etag=after[change.resource]) for change in planned.changes))
 
 
-def _planned(connection: Connection, state: State, desired: DesiredCaps, now: Instant) -> tuple[Plan, list[Decided]]:
+def _planned(
+    connection: Connection, state: State, desired: DesiredCaps, care: EndpointCare, now: Instant
+) -> tuple[Plan, list[Decided]]:
     _ensure_etags(connection, state, desired)
-    made = apply_edits.decide(state, desired, now)
+    made = apply_edits.decide(state, desired, care, now)
     warnings = apply_edits.warnings(connection, state, desired, made, now)
     names = [decided.resource for decided in made]
     trails = audit_trail.trails(connection, state.key, desired.organization_id, names, desired.manager)
@@ -74,6 +79,7 @@ def _planned(connection: Connection, state: State, desired: DesiredCaps, now: In
             warnings=warnings[decided.resource],
             mover=trails[decided.resource].mover(desired.manager),
             etag=decided.etag_before,
+            unseen=decided.unseen,
         )
         for decided in made
     )
@@ -90,9 +96,12 @@ def _moved_fields(connection: Connection, state: State, decided: Decided, trail:
         return decided.fields
     applied = plans.flat(trail.applied)
     fields = []
+    if isinstance(decided.edit, EndpointEdit):
+        # The audit has it only where it was replaced.
+        applied[apply_endpoints.SECRET] = apply_endpoints.IS_SET
     for change in decided.fields:
         mover = None
-        if applied.get(change.path) != change.before:
+        if change.path == apply_endpoints.SECRET or applied.get(change.path) != change.before:
             mover = trail.mover_of_field(change.path.partition(".")[0])
             if mover is None and isinstance(decided.edit, OrganizationEdit):
                 # Gates can be switched together with a budget, which is then what the event is about.
@@ -117,6 +126,10 @@ def _ensure_etags(connection: Connection, state: State, desired: DesiredCaps) ->
         found = state.budgets.get(asked.budget_id)
         if asked.etag and (found is None or asked.etag != etag_of(found.revision)):
             moved.append(str(BudgetName(desired.organization_id, asked.budget_id)))
+    for wanted in desired.endpoints:
+        stored = state.endpoints.get(wanted.endpoint_id)
+        if wanted.etag and (stored is None or wanted.etag != etag_of(stored.endpoint.revision)):
+            moved.append(str(WebhookEndpointName(desired.organization_id, wanted.endpoint_id)))
     if moved:
         events = audit_trail.newest(connection, state.key, desired.organization_id, resource=moved[0], limit=1)
         raise PlanOutdated(moved, next(map(_told, events), "somebody"))
@@ -146,6 +159,9 @@ def _write(tx: ControlTransaction, origin: Origin, state: State, made: list[Deci
             key = _write_organization(tx, origin, state, decided.edit, manager)
     edits = [decided.edit for decided in made if isinstance(decided.edit, Edit)]
     budget_writes.write(tx, origin, key, edits)
+    for decided in made:
+        if isinstance(decided.edit, EndpointEdit):
+            apply_endpoints.write(tx, origin, key, decided.edit, manager)
     raise_version(tx, key)
 
 

@@ -1,11 +1,13 @@
 """Decide what becomes of each resource when caps in code are applied. One place decides, for plans and for applying."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from outlay_server.control import organizations
+from outlay_server.control import apply_endpoints, organizations
+from outlay_server.control.apply_decided import Decided, OrganizationEdit, is_taken_over
+from outlay_server.control.apply_endpoints import EndpointCare
 from outlay_server.control.apply_state import State, blank_budget
 from outlay_server.control.budget_writes import Edit
 from outlay_server.control.documents import Document, budget_document, organization_document
@@ -19,7 +21,7 @@ from outlay_server.domain.instant import Instant
 from outlay_server.domain.limits import BUDGETS_PER_ORGANIZATION_MAX
 from outlay_server.domain.names import BudgetName, OrganizationName
 from outlay_server.domain.outside import APPLIED_BY
-from outlay_server.domain.plan import CapsWarning, ChangeType, FieldChange, field_changes
+from outlay_server.domain.plan import CapsWarning, ChangeType, field_changes
 from outlay_server.domain.settings import (
     CYCLE_PATHS,
     BudgetSettings,
@@ -29,7 +31,7 @@ from outlay_server.domain.settings import (
     settings_of,
     with_settings,
 )
-from outlay_server.domain.views import OrganizationView, etag_of
+from outlay_server.domain.views import OrganizationView
 from outlay_server.store import reads
 
 PLATFORM_NEEDED = frozenset({Scope.ADMIN.value})
@@ -38,37 +40,11 @@ UPDATE_NEEDED = frozenset({Scope.BUDGETS_WRITE.value, Scope.CONTROL_READ.value})
 """As the methods that do one such change at a time need them."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationEdit:
-    """The organization itself as it is (None: it does not exist) and as it is to be."""
+def decide(state: State, desired: DesiredCaps, care: EndpointCare, now: Instant) -> list[Decided]:
+    """All that differs: the organization, then budgets, then webhook endpoints by id.
 
-    before: OrganizationView | None
-    after: OrganizationView
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What becomes of one resource."""
-
-    resource: str
-    type: ChangeType
-    edit: Edit | OrganizationEdit
-    fields: tuple[FieldChange, ...]
-    owner_warnings: tuple[CapsWarning, ...]
-    needed: frozenset[str]
-    """Scopes of which one is needed to do it."""
-
-    @property
-    def etag_before(self) -> str:
-        return "" if self.edit.before is None else etag_of(self.edit.before.revision)
-
-    @property
-    def etag_after(self) -> str:
-        return "" if self.edit.after is None else etag_of(self.edit.after.revision)
-
-
-def decide(state: State, desired: DesiredCaps, now: Instant) -> list[Decided]:
-    """All that differs: the organization first, then budgets by id. Raises `ValidationFailed`, `LimitExceeded`."""
+    Raises `ValidationFailed`, `LimitExceeded`.
+    """
     named = {each.budget_id: each for each in desired.budgets}
     violations = Violations()
     made = list(_organization(state, desired, now))
@@ -82,19 +58,22 @@ def decide(state: State, desired: DesiredCaps, now: Instant) -> list[Decided]:
         elif desired.leave.prune and state.budgets[budget_id].managed_by == desired.manager:
             gone = _edit(state.budgets[budget_id], None, desired.manager)
             made.append(_decided(ChangeType.DELETE, gone, now))
+    endpoints = list(apply_endpoints.decide(state, desired, care, violations, now))
     violations.raise_if_any()
     _ensure_room(state, made)
+    made += endpoints
     return made
 
 
 def orphans(state: State, desired: DesiredCaps) -> tuple[str, ...]:
-    """Names of the budgets that the manager keeps and the request does not name."""
+    """Names of what the manager keeps and the request does not name."""
     named = {each.budget_id for each in desired.budgets}
-    return tuple(
+    of_budgets = tuple(
         str(BudgetName(desired.organization_id, budget_id))
         for budget_id, budget in state.budgets.items()
         if budget.managed_by == desired.manager and budget_id not in named
     )
+    return of_budgets + apply_endpoints.orphans(state, desired)
 
 
 def warnings(
@@ -138,7 +117,7 @@ def _organization(state: State, desired: DesiredCaps, now: Instant) -> Iterator[
         return
     changed = replace(found, **{name: getattr(asked.settings, name) for name in asked.paths})
     is_ours = found.managed_by == desired.manager
-    if changed == found and (is_ours or not _is_taken_over(found.managed_by, desired)):
+    if changed == found and (is_ours or not is_taken_over(found.managed_by, desired)):
         return
     changed = replace(changed, managed_by=desired.manager, revision=found.revision + 1, update_time=now)
     owners = () if is_ours else tuple(owner_warnings(found.managed_by, desired.leave))
@@ -185,21 +164,12 @@ def _named(
         yield _decided(ChangeType.CREATE, edit, now)
         return
     is_ours = found.managed_by == desired.manager
-    if changed == found and (is_ours or not _is_taken_over(found.managed_by, desired)):
+    if changed == found and (is_ours or not is_taken_over(found.managed_by, desired)):
         return
     changed = replace(changed, managed_by=desired.manager, revision=found.revision + 1, update_time=now)
     owners = () if is_ours else tuple(owner_warnings(found.managed_by, desired.leave))
     type_ = ChangeType.UPDATE if is_ours else ChangeType.ADOPT
     yield _decided(type_, _edit(found, changed, desired.manager), now, owners)
-
-
-def _is_taken_over(managed_by: str, desired: DesiredCaps) -> bool:
-    """Say whether a resource that is as desired, and not this manager's, is a change all the same.
-
-    What nobody keeps is left to nobody until it is adopted: caps that were exported plan nothing. What another manager
-    keeps is named by both, which one of them must give up.
-    """
-    return bool(managed_by) or desired.leave.adopt
 
 
 def _changed(found: Budget, asked: DesiredBudget, now: Instant) -> Budget:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy import update as sql_update
 
-from outlay_server.control.documents import endpoint_document
+from outlay_server.control.documents import Document, endpoint_document
 from outlay_server.control.organization_row import (
     append_audit_event,
     ensure_etag,
@@ -28,7 +28,7 @@ from outlay_server.domain.errors import (
     ValidationFailed,
     Violation,
 )
-from outlay_server.domain.instant import plus_seconds
+from outlay_server.domain.instant import Instant, plus_seconds
 from outlay_server.domain.limits import WEBHOOK_ENDPOINTS_PER_ORGANIZATION_MAX
 from outlay_server.domain.names import WebhookEndpointName
 from outlay_server.domain.webhook import (
@@ -90,22 +90,12 @@ def create(
     count = select(func.count()).select_from(table).where(table.c.organization_key == organization.key)
     if tx.connection.execute(count).scalar_one() >= WEBHOOK_ENDPOINTS_PER_ORGANIZATION_MAX:
         raise LimitExceeded("webhook endpoints in one organization", WEBHOOK_ENDPOINTS_PER_ORGANIZATION_MAX)
-    endpoint = _with_settings(_blank(tx, organization_id, endpoint_id), settings)
+    endpoint = with_settings(blank(organization_id, endpoint_id, tx.now), settings)
     _ensure_valid(None, endpoint, secret, rules)
     signs = endpoint.format is WebhookFormat.STANDARD
     if validate_only:
         return Written(endpoint, has_new_secret=False)
-    values = webhook_rows.endpoint_to_values(endpoint, organization.key)
-    tx.connection.execute(insert(table).values(**values, secret=secret.stored if signs else ""))
-    append_audit_event(
-        tx,
-        origin,
-        organization_id,
-        AuditAction.WEBHOOK_ENDPOINT_CREATED,
-        name,
-        before=None,
-        after=endpoint_document(endpoint),
-    )
+    write_new(tx, origin, organization.key, endpoint, secret.stored if signs else "")
     return Written(endpoint, has_new_secret=signs)
 
 
@@ -138,7 +128,7 @@ def update(
     found = webhook_rows.endpoint_of(row, organization_id)
     ensure_etag(etag, found.revision)
     ensure_manager(found.managed_by, manager, override_manager)
-    changed = _with_settings(found, settings, paths - {"secret"})
+    changed = with_settings(found, settings, paths - {"secret"})
     _ensure_valid(found, changed, secret if "secret" in paths else None, rules)
     signs = changed.format is WebhookFormat.STANDARD
     takes_secret = signs and ("secret" in paths or not row.secret)
@@ -149,8 +139,8 @@ def update(
     changed = replace(changed, revision=found.revision + 1, update_time=tx.now)
     if validate_only:
         return Written(changed, has_new_secret=False)
-    secrets = {"secret": secret.stored if signs else "", "previous_secret": None} if takes_secret or not signs else {}
-    _write(tx, origin, organization.key, found, changed, secrets, AuditAction.WEBHOOK_ENDPOINT_UPDATED)
+    stored = (secret.stored if signs else "") if takes_secret or not signs else None
+    write_change(tx, origin, organization.key, found, changed, stored)
     return Written(changed, has_new_secret=takes_secret)
 
 
@@ -173,16 +163,7 @@ def delete(
     ensure_manager(found.managed_by, manager, override_manager)
     if validate_only:
         return
-    outbox.drop_endpoints(tx.connection, organization.key, found.key)
-    append_audit_event(
-        tx,
-        origin,
-        organization_id,
-        AuditAction.WEBHOOK_ENDPOINT_DELETED,
-        str(WebhookEndpointName(organization_id, endpoint_id)),
-        before=endpoint_document(found),
-        after=None,
-    )
+    write_deletion(tx, origin, organization.key, found)
 
 
 def rotate_secret(
@@ -256,7 +237,8 @@ def _locked_endpoint(tx: ControlTransaction, organization_id: str, endpoint_id: 
     return organization, row
 
 
-def _blank(tx: ControlTransaction, organization_id: str, endpoint_id: str) -> Endpoint:
+def blank(organization_id: str, endpoint_id: str, now: Instant) -> Endpoint:
+    """An endpoint of which nothing has been set."""
     return Endpoint(
         key=0,
         organization_id=organization_id,
@@ -270,13 +252,13 @@ def _blank(tx: ControlTransaction, organization_id: str, endpoint_id: str) -> En
         managed_by="",
         failing_since=None,
         previous_secret_expire_time=None,
-        revision=tx.now,
-        create_time=tx.now,
-        update_time=tx.now,
+        revision=now,
+        create_time=now,
+        update_time=now,
     )
 
 
-def _with_settings(endpoint: Endpoint, settings: EndpointSettings, paths: AbstractSet[str] | None = None) -> Endpoint:
+def with_settings(endpoint: Endpoint, settings: EndpointSettings, paths: AbstractSet[str] | None = None) -> Endpoint:
     """The endpoint with the settings that `paths` names, or all of them. Enabled anew, it starts afresh."""
     names = EndpointSettings.__dataclass_fields__.keys() if paths is None else paths
     changed = replace(endpoint, **{name: getattr(settings, name) for name in names})
@@ -287,8 +269,10 @@ def _with_settings(endpoint: Endpoint, settings: EndpointSettings, paths: Abstra
     return changed
 
 
-def _ensure_valid(old: Endpoint | None, endpoint: Endpoint, secret: Secret | None, rules: DestinationRules) -> None:
-    """Check what depends on several fields, some of which may have been there before.
+def violations_of(
+    old: Endpoint | None, endpoint: Endpoint, has_given_secret: bool, rules: DestinationRules
+) -> list[Violation]:
+    """What is wrong with several fields together, some of which may have been there before.
 
     A destination that stays is not checked again: where the rules have become stricter since, its endpoint can still be
     disabled; and nothing is sent there by the rules of now.
@@ -298,8 +282,60 @@ def _ensure_valid(old: Endpoint | None, endpoint: Endpoint, secret: Secret | Non
     wrong = uri_violation(endpoint.uri, endpoint.format, rules) if is_new else None
     if wrong is not None:
         found.append(Violation("webhook_endpoint.uri", wrong))
-    if secret is not None and secret.is_given and endpoint.format is not WebhookFormat.STANDARD:
+    if has_given_secret and endpoint.format is not WebhookFormat.STANDARD:
         found.append(Violation("webhook_endpoint.secret", f"does not belong to the format {endpoint.format.value}"))
+    return found
+
+
+def write_new(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_key: int,
+    endpoint: Endpoint,
+    stored_secret: str,
+    more: Document | None = None,
+) -> None:
+    """Insert an endpoint, and its audit event with `more` in it."""
+    values = webhook_rows.endpoint_to_values(endpoint, organization_key)
+    tx.connection.execute(insert(tables.webhook_endpoints).values(**values, secret=stored_secret))
+    after = endpoint_document(endpoint) | (more or {})
+    name = str(WebhookEndpointName(endpoint.organization_id, endpoint.endpoint_id))
+    action = AuditAction.WEBHOOK_ENDPOINT_CREATED
+    append_audit_event(tx, origin, endpoint.organization_id, action, name, before=None, after=after)
+
+
+def write_change(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_key: int,
+    found: Endpoint,
+    changed: Endpoint,
+    stored_secret: str | None,
+    more: Document | None = None,
+) -> None:
+    """Write changed settings, and their audit event with `more` in what is after.
+
+    `stored_secret` becomes the only one, "" is none, and None keeps what there is.
+    """
+    secrets: dict[str, str | None] = {}
+    if stored_secret is not None:
+        secrets = {"secret": stored_secret, "previous_secret": None}
+    _write(tx, origin, organization_key, found, changed, secrets, AuditAction.WEBHOOK_ENDPOINT_UPDATED, more)
+
+
+def write_deletion(
+    tx: ControlTransaction, origin: Origin, organization_key: int, found: Endpoint, more: Document | None = None
+) -> None:
+    """Delete an endpoint with its deliveries, and write its audit event with `more` in what was before."""
+    outbox.drop_endpoints(tx.connection, organization_key, found.key)
+    before = endpoint_document(found) | (more or {})
+    name = str(WebhookEndpointName(found.organization_id, found.endpoint_id))
+    action = AuditAction.WEBHOOK_ENDPOINT_DELETED
+    append_audit_event(tx, origin, found.organization_id, action, name, before=before, after=None)
+
+
+def _ensure_valid(old: Endpoint | None, endpoint: Endpoint, secret: Secret | None, rules: DestinationRules) -> None:
+    found = violations_of(old, endpoint, secret is not None and secret.is_given, rules)
     if found:
         raise ValidationFailed(found)
 
@@ -312,6 +348,7 @@ def _write(
     new: Endpoint,
     secrets: dict[str, str | None],
     action: AuditAction,
+    more: Document | None = None,
 ) -> None:
     """Update the row and the audit; what waits for an endpoint that is disabled now is given up."""
     table = tables.webhook_endpoints
@@ -320,6 +357,6 @@ def _write(
     if new.disabled and not old.disabled:
         assert new.disable_reason is not None, "a disabled endpoint has a reason"
         outbox.give_up_waiting(tx.connection, organization_key, new.key, _ERRORS[new.disable_reason], tx.now)
-    after = endpoint_document(new) | ({"secret": "replaced"} if secrets.get("secret") else {})
+    after = endpoint_document(new) | ({"secret": "replaced"} if secrets.get("secret") else {}) | (more or {})
     name = str(WebhookEndpointName(new.organization_id, new.endpoint_id))
     append_audit_event(tx, origin, new.organization_id, action, name, before=endpoint_document(old), after=after)

@@ -1,9 +1,11 @@
 """Caps as they are kept in code: what one organization is to be, and what may be done to make it so."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
 from outlay_server.domain.settings import BUDGET_PATHS, ORGANIZATION_PATHS, BudgetSettings, OrganizationSettings
+from outlay_server.domain.webhook import ENDPOINT_PATHS, EndpointSettings
 
 DELETES_DEFAULT_MAX: Final = 10
 """Deletions of one apply where the request does not say: an emptied folder is noticed before it is applied."""
@@ -13,6 +15,9 @@ MANAGED_BUDGET_PATHS: Final = BUDGET_PATHS - {"managed_by", "cap_override"}
 
 MANAGED_ORGANIZATION_PATHS: Final = ORGANIZATION_PATHS - {"managed_by"}
 """What caps in code can say of an organization itself."""
+
+MANAGED_ENDPOINT_PATHS: Final = ENDPOINT_PATHS - {"managed_by"}
+"""What caps in code can say of a webhook endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,20 @@ class DesiredOrganization:
     settings: OrganizationSettings
     paths: frozenset[str]
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredEndpoint:
+    """What one webhook endpoint is to be."""
+
+    endpoint_id: str
+    settings: EndpointSettings
+    secret: str = dataclasses.field(repr=False)
+    """"" where none is given."""
+    paths: frozenset[str]
+    etag: str
+    field: str
+    """Where it stands in the request, such as `webhook_endpoints[3]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +82,7 @@ class DesiredCaps:
     leave: Leave
     plan_etag: str
     """Of the plan that was shown; "" for none."""
+    endpoints: tuple[DesiredEndpoint, ...] = ()
+    """No two of one id."""
+    is_complete_for_endpoints: bool = False
+    """Whether `endpoints` are all that the manager keeps; otherwise what they do not name is left alone."""

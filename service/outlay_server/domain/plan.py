@@ -4,7 +4,7 @@ import enum
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ Document = Mapping[str, JsonValue]
 
 PLAN_ETAG: Final = re.compile(r"p([0-9]{1,18})\.([0-9a-f]{32})", re.ASCII)
 
-_NOT_PLANNED: Final = frozenset({"name", "cap_override"})
+_NOT_PLANNED: Final = frozenset({"name", "cap_override", "disable_reason"})
 _DIGEST_LENGTH: Final = 32
 
 
@@ -79,6 +79,8 @@ class Change:
     """Who changed it from outside last, deleting it included."""
     etag: str
     """As it is; once applied, as it has become. "" where it does not exist."""
+    unseen: str = ""
+    """A digest of what changes and is not shown: a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +125,16 @@ def field_changes(before: Document | None, after: Document | None, blank: Docume
     )
 
 
-def plan_etag(audit_sequence: int, changes: Iterable[Change]) -> str:
+def plan_etag(audit_sequence: int, changes: Sequence[Change]) -> str:
     """Name a plan by what it does and starts from, and by the place in the audit at which it was made.
 
     What is spent, and what is refused, is no part of it: leave that was missing may be given to the same plan.
     """
-    content = [
+    content: list[list[object]] = [
         [change.resource, change.type.value, change.etag, [[f.path, f.before, f.after] for f in change.fields]]
         for change in changes
     ]
+    content += [[change.unseen] for change in changes if change.unseen]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return f"p{audit_sequence}.{hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]}"
 

@@ -2,21 +2,23 @@
 
 from outlay.v1 import caps_pb2 as pb
 from outlay_server.api.caller import Caller
-from outlay_server.api.from_wire import budgets, organizations
+from outlay_server.api.from_wire import budgets, organizations, webhooks
 from outlay_server.api.from_wire.fields import Fields
 from outlay_server.api.from_wire.masks import paths_of
 from outlay_server.domain.caps import (
     DELETES_DEFAULT_MAX,
     MANAGED_BUDGET_PATHS,
+    MANAGED_ENDPOINT_PATHS,
     MANAGED_ORGANIZATION_PATHS,
     DesiredBudget,
     DesiredCaps,
+    DesiredEndpoint,
     DesiredOrganization,
     Leave,
 )
 from outlay_server.domain.errors import Violations
-from outlay_server.domain.limits import BUDGETS_PER_ORGANIZATION_MAX
-from outlay_server.domain.names import BudgetName, OrganizationName
+from outlay_server.domain.limits import BUDGETS_PER_ORGANIZATION_MAX, WEBHOOK_ENDPOINTS_PER_ORGANIZATION_MAX
+from outlay_server.domain.names import BudgetName, OrganizationName, WebhookEndpointName
 from outlay_server.domain.plan import plan_etag_violation
 
 
@@ -47,6 +49,8 @@ def apply(request: pb.ApplyCapsRequest, caller: Caller) -> DesiredCaps:
         budgets=_budgets(fields, request, organization_id),
         leave=_leave(fields, request),
         plan_etag=request.plan_etag,
+        endpoints=_endpoints(fields, request, organization_id),
+        is_complete_for_endpoints=request.webhook_endpoints_complete,
     )
     fields.finish()
     return desired
@@ -107,6 +111,38 @@ def _budget(fields: Fields, field: str, wanted: pb.DesiredBudget, organization_i
     if name is None:
         return None
     return DesiredBudget(name.resource_id, settings, paths, wanted.budget.etag, field)
+
+
+def _endpoints(fields: Fields, request: pb.ApplyCapsRequest, organization_id: str) -> tuple[DesiredEndpoint, ...]:
+    most = WEBHOOK_ENDPOINTS_PER_ORGANIZATION_MAX
+    if len(request.webhook_endpoints) > most:
+        fields.violations.add("webhook_endpoints", f"must have at most {most} entries")
+        return ()
+    desired: dict[str, DesiredEndpoint] = {}
+    for index, wanted in enumerate(request.webhook_endpoints):
+        endpoint = _endpoint(fields, f"webhook_endpoints[{index}]", wanted, organization_id)
+        if endpoint is None:
+            continue
+        if endpoint.endpoint_id in desired:
+            first = desired[endpoint.endpoint_id].field
+            fields.violations.add(f"{endpoint.field}.webhook_endpoint.name", f"is {first}'s already")
+        desired.setdefault(endpoint.endpoint_id, endpoint)
+    return tuple(desired.values())
+
+
+def _endpoint(
+    fields: Fields, field: str, wanted: pb.DesiredWebhookEndpoint, organization_id: str
+) -> DesiredEndpoint | None:
+    within = _within(fields, field)
+    endpoint = wanted.webhook_endpoint
+    where = f"{field}.webhook_endpoint.name"
+    name = fields.child(where, endpoint.name, WebhookEndpointName, organization_id=organization_id)
+    paths = paths_of(within, wanted, "webhook_endpoint", MANAGED_ENDPOINT_PATHS)
+    settings = webhooks.endpoint_settings(within, endpoint, paths)
+    secret = webhooks.signing_secret(within, "webhook_endpoint.secret", endpoint.secret) if "secret" in paths else ""
+    if name is None:
+        return None
+    return DesiredEndpoint(name.resource_id, settings, secret, paths, endpoint.etag, field)
 
 
 def _within(fields: Fields, field: str) -> Fields:

@@ -119,8 +119,8 @@ def create(request: pb.CreateWebhookEndpointRequest, caller: Caller) -> Endpoint
     organization_id = fields.required_organization("parent", request.parent)
     creation = EndpointCreation(
         name=WebhookEndpointName(organization_id, request.webhook_endpoint_id),
-        settings=_settings(fields, request.webhook_endpoint, ENDPOINT_PATHS),
-        secret=_secret(fields, "webhook_endpoint.secret", request.webhook_endpoint.secret),
+        settings=endpoint_settings(fields, request.webhook_endpoint, ENDPOINT_PATHS),
+        secret=signing_secret(fields, "webhook_endpoint.secret", request.webhook_endpoint.secret),
         validate_only=request.validate_only,
     )
     fields.request_id(request.request_id)
@@ -134,8 +134,8 @@ def update(request: pb.UpdateWebhookEndpointRequest, caller: Caller) -> Endpoint
     paths = paths_of(fields, request, "webhook_endpoint", ENDPOINT_PATHS)
     read = ENDPOINT_PATHS if request.allow_missing else paths
     name = fields.child("webhook_endpoint.name", endpoint.name, WebhookEndpointName)
-    settings = _settings(fields, endpoint, read)
-    secret = _secret(fields, "webhook_endpoint.secret", endpoint.secret) if "secret" in read else ""
+    settings = endpoint_settings(fields, endpoint, read)
+    secret = signing_secret(fields, "webhook_endpoint.secret", endpoint.secret) if "secret" in read else ""
     manager = fields.manager(request.manager)
     fields.request_id(request.request_id)
     fields.finish()
@@ -166,7 +166,7 @@ def delete(request: pb.DeleteWebhookEndpointRequest, caller: Caller) -> Endpoint
 def rotate(request: pb.RotateWebhookSecretRequest, caller: Caller) -> SecretRotation:
     fields = Fields(caller)
     name = fields.child("name", request.name, WebhookEndpointName)
-    secret = _secret(fields, "secret", request.secret)
+    secret = signing_secret(fields, "secret", request.secret)
     overlap_micros = WEBHOOK_SECRET_OVERLAP_DEFAULT_SECONDS * MICROS_PER_SECOND
     if request.HasField("overlap_duration"):
         overlap_micros = fields.duration_micros(
@@ -209,7 +209,7 @@ def replay_dead(request: pb.ReplayDeadDeliveriesRequest, caller: Caller) -> Webh
     return name
 
 
-def _settings(
+def endpoint_settings(
     fields: Fields, endpoint: webhook_endpoint_pb2.WebhookEndpoint, paths: frozenset[str]
 ) -> EndpointSettings:
     """The settings in a message, checked as far as `paths` names them. The URI is judged where its format is known."""
@@ -245,7 +245,8 @@ def _event_types(fields: Fields, endpoint: webhook_endpoint_pb2.WebhookEndpoint)
     return tuple(sorted(asked))
 
 
-def _secret(fields: Fields, field: str, secret: str) -> str:
+def signing_secret(fields: Fields, field: str, secret: str) -> str:
+    """A secret that the caller chose, or ""."""
     if secret:
         fields.violations.add(field, secret_violation(secret))
     return secret
