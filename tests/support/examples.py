@@ -79,7 +79,8 @@ class Examples:
         deadline = time.monotonic() + _FAN_OUT_SECONDS
         while not (found := self.tenant.admin.call("ListDeliveries", asked).deliveries):
             assert time.monotonic() < deadline, "no event was fanned out"
-            self.tenant.admin.call("UpdateBudget", self._UpdateBudget())
+            budget = budget_pb2.Budget(name=self.tenant.child("budgets", "credits"), display_name=new_id("told"))
+            self.tenant.admin.call("UpdateBudget", pb.UpdateBudgetRequest(budget=budget))
             time.sleep(0.1)
         name: str = found[0].name
         return name
