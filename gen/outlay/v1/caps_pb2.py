@@ -32,7 +32,7 @@ from outlay.v1 import organization_pb2 as outlay_dot_v1_dot_organization__pb2
 from outlay.v1 import webhook_endpoint_pb2 as outlay_dot_v1_dot_webhook__endpoint__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14outlay/v1/caps.proto\x12\toutlay.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16outlay/v1/budget.proto\x1a\x1coutlay/v1/organization.proto\x1a outlay/v1/webhook_endpoint.proto\"\xa7\x05\n\x10\x41pplyCapsRequest\x12\x36\n\x0corganization\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17outlay.dev/Organization\x12\x43\n\x15organization_settings\x18\x02 \x01(\x0b\x32\x1e.outlay.v1.DesiredOrganizationB\x04\xe2\x41\x01\x01\x12/\n\x07\x62udgets\x18\x03 \x03(\x0b\x32\x18.outlay.v1.DesiredBudgetB\x04\xe2\x41\x01\x01\x12\x42\n\x11webhook_endpoints\x18\x04 \x03(\x0b\x32!.outlay.v1.DesiredWebhookEndpointB\x04\xe2\x41\x01\x01\x12(\n\x1awebhook_endpoints_complete\x18\x11 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07manager\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rallow_missing\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05\x61\x64opt\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10override_manager\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05prune\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01\x12#\n\x10max_delete_count\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12#\n\x15\x61llow_cap_below_spend\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\x17\x61llow_removing_hard_cap\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12#\n\x15\x61llow_deleting_in_use\x18\r \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x17\n\tplan_etag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x0f \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x42\x13\n\x11_max_delete_count\"\x81\x01\n\x13\x44\x65siredOrganization\x12\x33\n\x0corganization\x18\x01 \x01(\x0b\x32\x17.outlay.v1.OrganizationB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"o\n\rDesiredBudget\x12\'\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x11.outlay.v1.BudgetB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x8b\x01\n\x16\x44\x65siredWebhookEndpoint\x12:\n\x10webhook_endpoint\x18\x01 \x01(\x0b\x32\x1a.outlay.v1.WebhookEndpointB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"x\n\x11\x41pplyCapsResponse\x12&\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x15.outlay.v1.CapsChange\x12\x11\n\tplan_etag\x18\x02 \x01(\t\x12\x17\n\x0frequired_scopes\x18\x03 \x03(\t\x12\x0f\n\x07orphans\x18\x04 \x03(\t\"\xdd\x01\n\nCapsChange\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x19.outlay.v1.CapsChangeType\x12*\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1a.outlay.v1.CapsFieldChange\x12(\n\x08warnings\x18\x04 \x03(\x0b\x32\x16.outlay.v1.CapsWarning\x12\x30\n\x0eoutside_change\x18\x05 \x01(\x0b\x32\x18.outlay.v1.OutsideChange\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\"\xce\x01\n\x0f\x43\x61psFieldChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12&\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12%\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0clast_applied\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x30\n\x0eoutside_change\x18\x05 \x01(\x0b\x32\x18.outlay.v1.OutsideChange\"\x88\x01\n\rOutsideChange\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0b\x61udit_event\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc6\x01\n\x0b\x43\x61psWarning\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.outlay.v1.CapsWarningReason\x12\x0f\n\x07refused\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x36\n\x08metadata\x18\x04 \x03(\x0b\x32$.outlay.v1.CapsWarning.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa5\x01\n\x0e\x43\x61psChangeType\x12 \n\x1c\x43\x41PS_CHANGE_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41PS_CHANGE_TYPE_CREATE\x10\x01\x12\x1b\n\x17\x43\x41PS_CHANGE_TYPE_UPDATE\x10\x02\x12\x1a\n\x16\x43\x41PS_CHANGE_TYPE_ADOPT\x10\x03\x12\x1b\n\x17\x43\x41PS_CHANGE_TYPE_DELETE\x10\x04*\xcf\x02\n\x11\x43\x61psWarningReason\x12#\n\x1f\x43\x41PS_WARNING_REASON_UNSPECIFIED\x10\x00\x12\'\n#CAPS_WARNING_REASON_CAP_BELOW_SPEND\x10\x01\x12(\n$CAPS_WARNING_REASON_HARD_CAP_REMOVED\x10\x02\x12%\n!CAPS_WARNING_REASON_BUDGET_IN_USE\x10\x03\x12#\n\x1f\x43\x41PS_WARNING_REASON_NOT_ADOPTED\x10\x04\x12)\n%CAPS_WARNING_REASON_MANAGED_ELSEWHERE\x10\x05\x12(\n$CAPS_WARNING_REASON_TOO_MANY_DELETES\x10\x06\x12!\n\x1d\x43\x41PS_WARNING_REASON_RECOUNTED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14outlay/v1/caps.proto\x12\toutlay.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16outlay/v1/budget.proto\x1a\x1coutlay/v1/organization.proto\x1a outlay/v1/webhook_endpoint.proto\"\xfd\x04\n\x10\x41pplyCapsRequest\x12\x36\n\x0corganization\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17outlay.dev/Organization\x12\x43\n\x15organization_settings\x18\x02 \x01(\x0b\x32\x1e.outlay.v1.DesiredOrganizationB\x04\xe2\x41\x01\x01\x12/\n\x07\x62udgets\x18\x03 \x03(\x0b\x32\x18.outlay.v1.DesiredBudgetB\x04\xe2\x41\x01\x01\x12\x42\n\x11webhook_endpoints\x18\x04 \x03(\x0b\x32!.outlay.v1.DesiredWebhookEndpointB\x04\xe2\x41\x01\x01\x12\x15\n\x07manager\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rallow_missing\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05\x61\x64opt\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10override_manager\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x13\n\x05prune\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x01\x12#\n\x10max_delete_count\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12#\n\x15\x61llow_cap_below_spend\x18\x0b \x01(\x08\x42\x04\xe2\x41\x01\x01\x12%\n\x17\x61llow_removing_hard_cap\x18\x0c \x01(\x08\x42\x04\xe2\x41\x01\x01\x12#\n\x15\x61llow_deleting_in_use\x18\r \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x17\n\tplan_etag\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x0f \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x10 \x01(\tB\x04\xe2\x41\x01\x01\x42\x13\n\x11_max_delete_count\"\x81\x01\n\x13\x44\x65siredOrganization\x12\x33\n\x0corganization\x18\x01 \x01(\x0b\x32\x17.outlay.v1.OrganizationB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"o\n\rDesiredBudget\x12\'\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x11.outlay.v1.BudgetB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x8b\x01\n\x16\x44\x65siredWebhookEndpoint\x12:\n\x10webhook_endpoint\x18\x01 \x01(\x0b\x32\x1a.outlay.v1.WebhookEndpointB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"x\n\x11\x41pplyCapsResponse\x12&\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x15.outlay.v1.CapsChange\x12\x11\n\tplan_etag\x18\x02 \x01(\t\x12\x17\n\x0frequired_scopes\x18\x03 \x03(\t\x12\x0f\n\x07orphans\x18\x04 \x03(\t\"\xdd\x01\n\nCapsChange\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x19.outlay.v1.CapsChangeType\x12*\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1a.outlay.v1.CapsFieldChange\x12(\n\x08warnings\x18\x04 \x03(\x0b\x32\x16.outlay.v1.CapsWarning\x12\x30\n\x0eoutside_change\x18\x05 \x01(\x0b\x32\x18.outlay.v1.OutsideChange\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\"\xce\x01\n\x0f\x43\x61psFieldChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12&\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12%\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12,\n\x0clast_applied\x18\x04 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x30\n\x0eoutside_change\x18\x05 \x01(\x0b\x32\x18.outlay.v1.OutsideChange\"\x88\x01\n\rOutsideChange\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0b\x61udit_event\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc6\x01\n\x0b\x43\x61psWarning\x12,\n\x06reason\x18\x01 \x01(\x0e\x32\x1c.outlay.v1.CapsWarningReason\x12\x0f\n\x07refused\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x36\n\x08metadata\x18\x04 \x03(\x0b\x32$.outlay.v1.CapsWarning.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa5\x01\n\x0e\x43\x61psChangeType\x12 \n\x1c\x43\x41PS_CHANGE_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41PS_CHANGE_TYPE_CREATE\x10\x01\x12\x1b\n\x17\x43\x41PS_CHANGE_TYPE_UPDATE\x10\x02\x12\x1a\n\x16\x43\x41PS_CHANGE_TYPE_ADOPT\x10\x03\x12\x1b\n\x17\x43\x41PS_CHANGE_TYPE_DELETE\x10\x04*\xcf\x02\n\x11\x43\x61psWarningReason\x12#\n\x1f\x43\x41PS_WARNING_REASON_UNSPECIFIED\x10\x00\x12\'\n#CAPS_WARNING_REASON_CAP_BELOW_SPEND\x10\x01\x12(\n$CAPS_WARNING_REASON_HARD_CAP_REMOVED\x10\x02\x12%\n!CAPS_WARNING_REASON_BUDGET_IN_USE\x10\x03\x12#\n\x1f\x43\x41PS_WARNING_REASON_NOT_ADOPTED\x10\x04\x12)\n%CAPS_WARNING_REASON_MANAGED_ELSEWHERE\x10\x05\x12(\n$CAPS_WARNING_REASON_TOO_MANY_DELETES\x10\x06\x12!\n\x1d\x43\x41PS_WARNING_REASON_RECOUNTED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYCAPSREQUEST'].fields_by_name['budgets']._serialized_options = b'\342A\001\001'
   _globals['_APPLYCAPSREQUEST'].fields_by_name['webhook_endpoints']._loaded_options = None
   _globals['_APPLYCAPSREQUEST'].fields_by_name['webhook_endpoints']._serialized_options = b'\342A\001\001'
-  _globals['_APPLYCAPSREQUEST'].fields_by_name['webhook_endpoints_complete']._loaded_options = None
-  _globals['_APPLYCAPSREQUEST'].fields_by_name['webhook_endpoints_complete']._serialized_options = b'\342A\001\001'
   _globals['_APPLYCAPSREQUEST'].fields_by_name['manager']._loaded_options = None
   _globals['_APPLYCAPSREQUEST'].fields_by_name['manager']._serialized_options = b'\342A\001\002'
   _globals['_APPLYCAPSREQUEST'].fields_by_name['allow_missing']._loaded_options = None
@@ -87,28 +85,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESIREDWEBHOOKENDPOINT'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_CAPSWARNING_METADATAENTRY']._loaded_options = None
   _globals['_CAPSWARNING_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_CAPSCHANGETYPE']._serialized_start=2245
-  _globals['_CAPSCHANGETYPE']._serialized_end=2410
-  _globals['_CAPSWARNINGREASON']._serialized_start=2413
-  _globals['_CAPSWARNINGREASON']._serialized_end=2748
+  _globals['_CAPSCHANGETYPE']._serialized_start=2203
+  _globals['_CAPSCHANGETYPE']._serialized_end=2368
+  _globals['_CAPSWARNINGREASON']._serialized_start=2371
+  _globals['_CAPSWARNINGREASON']._serialized_end=2706
   _globals['_APPLYCAPSREQUEST']._serialized_start=281
-  _globals['_APPLYCAPSREQUEST']._serialized_end=960
-  _globals['_DESIREDORGANIZATION']._serialized_start=963
-  _globals['_DESIREDORGANIZATION']._serialized_end=1092
-  _globals['_DESIREDBUDGET']._serialized_start=1094
-  _globals['_DESIREDBUDGET']._serialized_end=1205
-  _globals['_DESIREDWEBHOOKENDPOINT']._serialized_start=1208
-  _globals['_DESIREDWEBHOOKENDPOINT']._serialized_end=1347
-  _globals['_APPLYCAPSRESPONSE']._serialized_start=1349
-  _globals['_APPLYCAPSRESPONSE']._serialized_end=1469
-  _globals['_CAPSCHANGE']._serialized_start=1472
-  _globals['_CAPSCHANGE']._serialized_end=1693
-  _globals['_CAPSFIELDCHANGE']._serialized_start=1696
-  _globals['_CAPSFIELDCHANGE']._serialized_end=1902
-  _globals['_OUTSIDECHANGE']._serialized_start=1905
-  _globals['_OUTSIDECHANGE']._serialized_end=2041
-  _globals['_CAPSWARNING']._serialized_start=2044
-  _globals['_CAPSWARNING']._serialized_end=2242
-  _globals['_CAPSWARNING_METADATAENTRY']._serialized_start=2195
-  _globals['_CAPSWARNING_METADATAENTRY']._serialized_end=2242
+  _globals['_APPLYCAPSREQUEST']._serialized_end=918
+  _globals['_DESIREDORGANIZATION']._serialized_start=921
+  _globals['_DESIREDORGANIZATION']._serialized_end=1050
+  _globals['_DESIREDBUDGET']._serialized_start=1052
+  _globals['_DESIREDBUDGET']._serialized_end=1163
+  _globals['_DESIREDWEBHOOKENDPOINT']._serialized_start=1166
+  _globals['_DESIREDWEBHOOKENDPOINT']._serialized_end=1305
+  _globals['_APPLYCAPSRESPONSE']._serialized_start=1307
+  _globals['_APPLYCAPSRESPONSE']._serialized_end=1427
+  _globals['_CAPSCHANGE']._serialized_start=1430
+  _globals['_CAPSCHANGE']._serialized_end=1651
+  _globals['_CAPSFIELDCHANGE']._serialized_start=1654
+  _globals['_CAPSFIELDCHANGE']._serialized_end=1860
+  _globals['_OUTSIDECHANGE']._serialized_start=1863
+  _globals['_OUTSIDECHANGE']._serialized_end=1999
+  _globals['_CAPSWARNING']._serialized_start=2002
+  _globals['_CAPSWARNING']._serialized_end=2200
+  _globals['_CAPSWARNING_METADATAENTRY']._serialized_start=2153
+  _globals['_CAPSWARNING_METADATAENTRY']._serialized_end=2200
 # @@protoc_insertion_point(module_scope)

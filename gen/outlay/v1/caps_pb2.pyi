@@ -135,7 +135,6 @@ class ApplyCapsRequest(_message.Message):
     ORGANIZATION_SETTINGS_FIELD_NUMBER: _builtins.int
     BUDGETS_FIELD_NUMBER: _builtins.int
     WEBHOOK_ENDPOINTS_FIELD_NUMBER: _builtins.int
-    WEBHOOK_ENDPOINTS_COMPLETE_FIELD_NUMBER: _builtins.int
     MANAGER_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     ADOPT_FIELD_NUMBER: _builtins.int
@@ -150,10 +149,6 @@ class ApplyCapsRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     """`organizations/{organization}`."""
-    webhook_endpoints_complete: _builtins.bool
-    """Whether `webhook_endpoints` names all that this manager keeps. Otherwise those that it does not name are left alone,
-    by `prune` too, and are no orphans.
-    """
     manager: _builtins.str
     """Who keeps these caps as code, such as `yaml:platform/caps`: becomes the `managed_by` of everything that this
     request creates, changes or adopts. At most 128 characters.
@@ -171,9 +166,7 @@ class ApplyCapsRequest(_message.Message):
     MANAGED_ELSEWHERE.
     """
     prune: _builtins.bool
-    """Delete the budgets that this manager keeps and that the request does not name; and webhook endpoints likewise, where
-    `webhook_endpoints_complete`.
-    """
+    """Delete the budgets and webhook endpoints that this manager keeps and that the request does not name."""
     max_delete_count: _builtins.int
     """How many deletions are not refused as TOO_MANY_DELETES, 0 to 1,000; absent: 10."""
     allow_cap_below_spend: _builtins.bool
@@ -209,7 +202,6 @@ class ApplyCapsRequest(_message.Message):
         organization_settings: Global___DesiredOrganization | None = ...,
         budgets: _abc.Iterable[Global___DesiredBudget] | None = ...,
         webhook_endpoints: _abc.Iterable[Global___DesiredWebhookEndpoint] | None = ...,
-        webhook_endpoints_complete: _builtins.bool = ...,
         manager: _builtins.str = ...,
         allow_missing: _builtins.bool = ...,
         adopt: _builtins.bool = ...,
@@ -225,7 +217,7 @@ class ApplyCapsRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count", "max_delete_count", b"max_delete_count", "organization_settings", b"organization_settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count", "adopt", b"adopt", "allow_cap_below_spend", b"allow_cap_below_spend", "allow_deleting_in_use", b"allow_deleting_in_use", "allow_missing", b"allow_missing", "allow_removing_hard_cap", b"allow_removing_hard_cap", "budgets", b"budgets", "manager", b"manager", "max_delete_count", b"max_delete_count", "organization", b"organization", "organization_settings", b"organization_settings", "override_manager", b"override_manager", "plan_etag", b"plan_etag", "prune", b"prune", "request_id", b"request_id", "validate_only", b"validate_only", "webhook_endpoints", b"webhook_endpoints", "webhook_endpoints_complete", b"webhook_endpoints_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count", "adopt", b"adopt", "allow_cap_below_spend", b"allow_cap_below_spend", "allow_deleting_in_use", b"allow_deleting_in_use", "allow_missing", b"allow_missing", "allow_removing_hard_cap", b"allow_removing_hard_cap", "budgets", b"budgets", "manager", b"manager", "max_delete_count", b"max_delete_count", "organization", b"organization", "organization_settings", b"organization_settings", "override_manager", b"override_manager", "plan_etag", b"plan_etag", "prune", b"prune", "request_id", b"request_id", "validate_only", b"validate_only", "webhook_endpoints", b"webhook_endpoints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_delete_count: _TypeAlias = _typing.Literal["max_delete_count"]  # noqa: Y015
     _WhichOneofArgType__max_delete_count: _TypeAlias = _typing.Literal["_max_delete_count", b"_max_delete_count"]  # noqa: Y015
@@ -367,8 +359,8 @@ class ApplyCapsResponse(_message.Message):
 
     @_builtins.property
     def orphans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the budgets, and with `webhook_endpoints_complete` then of the webhook endpoints, that this manager keeps,
-        that the request does not name, and that stay because `prune` is not set; ordered by id.
+        """Names of the budgets, then of the webhook endpoints, that this manager keeps, that the request does not name, and
+        that stay because `prune` is not set; ordered by id.
         """
 
     def __init__(

@@ -60,7 +60,7 @@ def decide(
         if asked is not None:
             growth += stored is None
             yield from _named(stored, desired, asked, care, violations, now)
-        elif stored is not None and desired.leave.prune and _is_abandoned(stored, desired):
+        elif stored is not None and desired.leave.prune and stored.endpoint.managed_by == desired.manager:
             growth -= 1
             edit = EndpointEdit(stored.endpoint, None, _NO_SECRET if stored.secret else None)
             yield _decided(ChangeType.DELETE, edit, stored)
@@ -74,7 +74,7 @@ def orphans(state: State, desired: DesiredCaps) -> tuple[str, ...]:
     return tuple(
         str(WebhookEndpointName(desired.organization_id, endpoint_id))
         for endpoint_id, stored in state.endpoints.items()
-        if endpoint_id not in named and _is_abandoned(stored, desired)
+        if stored.endpoint.managed_by == desired.manager and endpoint_id not in named
     )
 
 
@@ -90,11 +90,6 @@ def write(tx: ControlTransaction, origin: Origin, organization_key: int, edit: E
         webhook_endpoints.write_new(tx, origin, organization_key, edit.after, secret or "", mark)
     else:
         webhook_endpoints.write_change(tx, origin, organization_key, edit.before, edit.after, secret, mark)
-
-
-def _is_abandoned(stored: StoredEndpoint, desired: DesiredCaps) -> bool:
-    """Say whether an endpoint that is not named is one that the manager has kept and keeps no more."""
-    return desired.is_complete_for_endpoints and stored.endpoint.managed_by == desired.manager
 
 
 def _named(

@@ -84,5 +84,3 @@ class DesiredCaps:
     """Of the plan that was shown; "" for none."""
     endpoints: tuple[DesiredEndpoint, ...] = ()
     """No two of one id."""
-    is_complete_for_endpoints: bool = False
-    """Whether `endpoints` are all that the manager keeps; otherwise what they do not name is left alone."""

@@ -50,7 +50,6 @@ def apply(request: pb.ApplyCapsRequest, caller: Caller) -> DesiredCaps:
         leave=_leave(fields, request),
         plan_etag=request.plan_etag,
         endpoints=_endpoints(fields, request, organization_id),
-        is_complete_for_endpoints=request.webhook_endpoints_complete,
     )
     fields.finish()
     return desired
