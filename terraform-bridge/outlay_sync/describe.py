@@ -8,7 +8,8 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Value
 
 from outlay.v1.caps_pb2 import CapsChange, CapsFieldChange, CapsWarning, CapsWarningReason, OutsideChange
-from outlay_sync.planning import OrganizationPlan, field_name
+from outlay_sync.places import field_name
+from outlay_sync.planning import OrganizationPlan
 
 FormatAmount = Callable[[int], str]
 

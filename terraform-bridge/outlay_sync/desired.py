@@ -85,8 +85,8 @@ class Organization:
     gates_place: Place | None
     budgets: tuple[Budget, ...]
     """By id."""
-    webhook_endpoints: tuple[WebhookEndpoint, ...] | None
-    """By id; None where no file has a list of them, and they are left alone."""
+    webhook_endpoints: tuple[WebhookEndpoint, ...]
+    """By id."""
 
     @property
     def name(self) -> str:

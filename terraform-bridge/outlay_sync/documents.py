@@ -78,7 +78,7 @@ class Document:
     gates: tuple[Gate, ...] | None
     gates_place: Place | None
     budgets: tuple[Budget, ...]
-    webhook_endpoints: tuple[WebhookEndpoint, ...] | None
+    webhook_endpoints: tuple[WebhookEndpoint, ...]
 
 
 def read(fields: Fields, node: Node) -> Document | None:
@@ -103,7 +103,7 @@ def _budget_document(fields: Fields, mapping: MappingNode) -> Document:
         gates=None,
         gates_place=None,
         budgets=() if budget is None else (budget,),
-        webhook_endpoints=None,
+        webhook_endpoints=(),
     )
 
 
@@ -204,12 +204,10 @@ def _gates(fields: Fields, node: Node) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def _webhook_endpoints(
-    fields: Fields, mapping: MappingNode, organization_id: str
-) -> tuple[WebhookEndpoint, ...] | None:
+def _webhook_endpoints(fields: Fields, mapping: MappingNode, organization_id: str) -> tuple[WebhookEndpoint, ...]:
     entry = mapping.entries.get("webhook_endpoints")
     if entry is None:
-        return None
+        return ()
     endpoints = []
     for index, item in enumerate(fields.sequence(entry.value, "webhook_endpoints", "- webhook_endpoint_id: …")):
         path = f"webhook_endpoints[{index}]"

@@ -107,7 +107,7 @@ class _Parts:
     gates: tuple[Gate, ...] | None = None
     gates_place: Place | None = None
     budgets: dict[str, Budget] = field(default_factory=dict)
-    webhook_endpoints: dict[str, WebhookEndpoint] | None = None
+    webhook_endpoints: dict[str, WebhookEndpoint] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -133,13 +133,10 @@ class _Union:
             first = parts.budgets.setdefault(budget.budget_id, budget)
             if first is not budget:
                 self._twice(budget.place, "budget_id", f"budget {budget.name}", first.place)
-        for endpoint in document.webhook_endpoints or ():
-            endpoints = parts.webhook_endpoints = parts.webhook_endpoints or {}
-            known = endpoints.setdefault(endpoint.webhook_endpoint_id, endpoint)
+        for endpoint in document.webhook_endpoints:
+            known = parts.webhook_endpoints.setdefault(endpoint.webhook_endpoint_id, endpoint)
             if known is not endpoint:
                 self._twice(endpoint.place, "webhook_endpoint_id", f"webhook endpoint {endpoint.name}", known.place)
-        if document.webhook_endpoints is not None and parts.webhook_endpoints is None:
-            parts.webhook_endpoints = {}
 
     def _add_settings(self, parts: _Parts, document: Document) -> None:
         name = f"organizations/{document.organization_id}"
@@ -177,13 +174,12 @@ class _Union:
     def _organization(self, id: str, parts: _Parts, rules: Rules) -> Organization:
         for what, count, most in (
             ("budgets", len(parts.budgets), rules.budgets_max),
-            ("webhook_endpoints", len(parts.webhook_endpoints or ()), rules.webhook_endpoints_max),
+            ("webhook_endpoints", len(parts.webhook_endpoints), rules.webhook_endpoints_max),
         ):
             if count > most:
                 self.problems.append(
                     Problem(parts.place, what, f"there are {count} of organization {id}: at most {most}")
                 )
-        endpoints = parts.webhook_endpoints
         return Organization(
             organization_id=id,
             place=parts.place,
@@ -192,5 +188,5 @@ class _Union:
             gates=None if parts.gates is None else tuple(sorted(parts.gates, key=lambda gate: gate.gate_id)),
             gates_place=parts.gates_place,
             budgets=tuple(parts.budgets[id] for id in sorted(parts.budgets)),
-            webhook_endpoints=None if endpoints is None else tuple(endpoints[id] for id in sorted(endpoints)),
+            webhook_endpoints=tuple(parts.webhook_endpoints[id] for id in sorted(parts.webhook_endpoints)),
         )

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 
-from outlay.v1.caps_pb2 import ApplyCapsRequest, ApplyCapsResponse, CapsChange
-from outlay.v1.webhook_endpoint_pb2 import WebhookEndpoint
-from outlay_sync.endpoints import EndpointEdit
-from outlay_sync.planning import OrganizationPlan, Places, Plan
+from outlay.v1.caps_pb2 import ApplyCapsRequest, ApplyCapsResponse
+from outlay_sync.places import Places
+from outlay_sync.planning import OrganizationPlan, Plan
 from outlay_sync.problems import Place
+from outlay_sync.variables import Variables
 
 FORMAT: Final = "outlay-plan"
 FORMAT_VERSION: Final = 1
@@ -69,8 +69,7 @@ def _to_json(plan: OrganizationPlan) -> dict[str, Any]:
         "name": plan.name,
         "request": json_format.MessageToDict(plan.request),
         "answer": json_format.MessageToDict(plan.answer),
-        "webhook_endpoints": [_edit_to_json(edit) for edit in plan.edits],
-        "orphans": list(plan.orphans),
+        "variables": [[one.endpoint, one.uri, one.secret] for one in plan.variables],
         "place": _place_to_json(places.default),
         "resource_places": {name: _place_to_json(place) for name, place in places.by_resource.items()},
         "field_places": [
@@ -90,36 +89,11 @@ def _from_json(document: Any) -> OrganizationPlan:
     request, answer = ApplyCapsRequest(), ApplyCapsResponse()
     json_format.ParseDict(document["request"], request)
     json_format.ParseDict(document["answer"], answer)
-    edits = [_edit_from_json(edit) for edit in document["webhook_endpoints"]]
-    changes = [*answer.changes, *(edit.change for edit in edits)]
-    orphans = [str(name) for name in document["orphans"]]
-    return OrganizationPlan(str(document["name"]), places, request, answer, edits, changes, orphans)
+    variables = [Variables(str(name), _text(uri), _text(secret)) for name, uri, secret in document["variables"]]
+    return OrganizationPlan(str(document["name"]), places, request, variables, answer)
 
 
-def _edit_to_json(edit: EndpointEdit) -> dict[str, Any]:
-    return {
-        "change": json_format.MessageToDict(edit.change),
-        "endpoint": json_format.MessageToDict(edit.message),
-        "paths": list(edit.paths),
-        "uri_variable": edit.uri_variable,
-        "secret_variable": edit.secret_variable,
-    }
-
-
-def _edit_from_json(document: Any) -> EndpointEdit:
-    change, message = CapsChange(), WebhookEndpoint()
-    json_format.ParseDict(document["change"], change)
-    json_format.ParseDict(document["endpoint"], message)
-    return EndpointEdit(
-        change,
-        message,
-        [str(path) for path in document["paths"]],
-        _variable(document["uri_variable"]),
-        _variable(document["secret_variable"]),
-    )
-
-
-def _variable(value: Any) -> str | None:
+def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 

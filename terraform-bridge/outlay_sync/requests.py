@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from outlay.v1 import budget_pb2
-from outlay.v1.caps_pb2 import ApplyCapsRequest, DesiredBudget
+from outlay.v1.caps_pb2 import ApplyCapsRequest, DesiredBudget, DesiredWebhookEndpoint
 from outlay.v1.organization_pb2 import Gate as GateMessage
-from outlay_sync.desired import Budget, Gate, Organization, Setting, Value
+from outlay.v1.webhook_endpoint_pb2 import WebhookEndpoint as EndpointMessage
+from outlay.v1.webhook_endpoint_pb2 import WebhookFormat
+from outlay_sync.desired import Budget, Gate, Organization, Setting, Value, WebhookEndpoint
 from outlay_sync.options import Options
 
 _PERIODS: Final[Mapping[Value, "budget_pb2.Period.ValueType"]] = {
@@ -18,10 +20,14 @@ _ENFORCEMENTS: Final[Mapping[Value, "budget_pb2.Enforcement.ValueType"]] = {
 
 
 def apply_request(organization: Organization, manager: str, options: Options) -> ApplyCapsRequest:
-    """The request that plans and applies one organization; which of both is the caller's to set."""
+    """The request that plans and applies one organization; which of both is the caller's to set.
+
+    What comes from the environment is not in it: see `variables`.
+    """
     request = ApplyCapsRequest(
         organization=organization.name,
         budgets=[desired_budget(budget) for budget in organization.budgets],
+        webhook_endpoints=[desired_endpoint(endpoint) for endpoint in organization.webhook_endpoints],
         manager=manager,
         allow_missing=organization.is_declared,
         adopt=options.adopt,
@@ -50,6 +56,25 @@ def desired_budget(budget: Budget) -> DesiredBudget:
             _set(message, path, setting.value)
     desired = DesiredBudget(budget=message)
     desired.update_mask.paths.extend(["unit", *budget.settings])
+    return desired
+
+
+def desired_endpoint(endpoint: WebhookEndpoint) -> DesiredWebhookEndpoint:
+    """A webhook endpoint with the mask of what is managed of it, without what comes from the environment."""
+    message = EndpointMessage(name=endpoint.name)
+    for path, setting in endpoint.settings.items():
+        match path:
+            case _ if setting.value is None:
+                pass
+            case "format":
+                message.format = WebhookFormat.Value(f"WEBHOOK_FORMAT_{setting.value}")
+            case "event_types":
+                assert isinstance(setting.value, tuple)
+                message.event_types.extend(map(str, setting.value))
+            case _:
+                setattr(message, path, setting.value)
+    desired = DesiredWebhookEndpoint(webhook_endpoint=message)
+    desired.update_mask.paths.extend(endpoint.settings)
     return desired
 
 

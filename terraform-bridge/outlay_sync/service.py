@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from outlay.v1.audit_event_pb2 import AuditEvent
 from outlay.v1.budget_pb2 import Budget
 from outlay.v1.caps_pb2 import ApplyCapsRequest, ApplyCapsResponse
 from outlay.v1.organization_pb2 import Organization
@@ -66,26 +65,3 @@ class Service(Protocol):
     def list_budgets(self, organization_name: str) -> list[Budget]: ...
 
     def list_webhook_endpoints(self, organization_name: str) -> list[WebhookEndpoint]: ...
-
-    def create_webhook_endpoint(self, endpoint: WebhookEndpoint, request_id: str, *, validate_only: bool) -> None: ...
-
-    def update_webhook_endpoint(
-        self,
-        endpoint: WebhookEndpoint,
-        paths: Sequence[str],
-        manager: str,
-        request_id: str,
-        *,
-        override_manager: bool,
-        validate_only: bool,
-    ) -> None:
-        """Change the fields that `paths` names, where `endpoint.etag` is still current."""
-        ...
-
-    def delete_webhook_endpoint(
-        self, name: str, etag: str, manager: str, request_id: str, *, validate_only: bool
-    ) -> None: ...
-
-    def list_audit_events(self, resource: str) -> list[AuditEvent]:
-        """The newest events about one resource, newest first; some dozens of them."""
-        ...

@@ -70,7 +70,7 @@ webhook_endpoints:
         "cycle.time_zone": "Europe/Berlin",
         "enforcement": "SHADOW",
     }
-    (endpoint,) = organization.webhook_endpoints or ()
+    (endpoint,) = organization.webhook_endpoints
     assert {path: one.value for path, one in endpoint.settings.items()} == {
         "uri": "https://example.com/hook",
         "format": "SLACK",

@@ -18,11 +18,9 @@ from outlay_cli.errors import CommandFailed
 from outlay_cli.exits import ExitCode
 from outlay_cli.text import printable
 from outlay_sync import describe, planning
-from outlay_sync.endpoints import missing_variables
 from outlay_sync.options import Options
 from outlay_sync.plan_file import NoPlanError, read_plan
 from outlay_sync.planning import Failure, OrganizationPlan, Plan
-from outlay_sync.problems import Problem
 
 _NAMES_MAX: Final = 10
 """Resources that one sentence names."""
@@ -52,15 +50,11 @@ def apply_saved(path: Path, options: Options, output: Output) -> ExitCode:
         raise CommandFailed(f"{path} {error}.") from error
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from error
-    current, failures = [], []
+    for organization in saved.organizations:
+        _allow(organization, options)
     with service.connect() as connected:
-        for organization in saved.organizations:
-            _allow(organization, options)
-            try:
-                current.append(planning.plan_again(organization, connected, os.environ))
-            except planning.OutdatedError as error:
-                failures.append(error.failure)
-    return _apply(Plan(saved.manager, current, failures), output)
+        plan = planning.plan_again(saved, connected, os.environ, progress("Planning"))
+    return _apply(plan, output)
 
 
 def _allow(organization: OrganizationPlan, options: Options) -> None:
@@ -73,7 +67,8 @@ def _allow(organization: OrganizationPlan, options: Options) -> None:
 
 def _apply(plan: Plan, output: Output) -> ExitCode:
     """Apply every organization of a plan, once nothing of it is refused."""
-    plan = replace(plan, failures=[*plan.failures, *_lacking_variables(plan)])
+    lacking = (planning.lacking(organization, os.environ) for organization in plan.organizations)
+    plan = replace(plan, failures=[*plan.failures, *filter(None, lacking)])
     refused = list(_refused(plan))
     if plan.failures or refused or not plan.has_changes:
         plan_view.show(plan, output, "apply")
@@ -89,7 +84,7 @@ def _apply(plan: Plan, output: Output) -> ExitCode:
     _show(plan, output, outcome)
     if not outcome.failures:
         return ExitCode.DONE
-    return ExitCode.PARTIAL if {"applied", "in part"} & set(outcome.statuses.values()) else ExitCode.ERROR
+    return ExitCode.PARTIAL if "applied" in outcome.statuses.values() else ExitCode.ERROR
 
 
 def _apply_organizations(plan: Plan, outcome: Outcome) -> None:
@@ -110,18 +105,7 @@ def _apply_organizations(plan: Plan, outcome: Outcome) -> None:
 def _status(failure: Failure | None) -> Status:
     if failure is None:
         return "applied"
-    if failure.is_effect_unknown:
-        return "unknown"
-    return "in part" if failure.is_partial else "failed"
-
-
-def _lacking_variables(plan: Plan) -> list[Failure]:
-    """What could not be finished for want of a secret is not begun."""
-    return [
-        Failure(name, [Problem(organization.places.of(name), name, f"the environment variable {variable} is not set")])
-        for organization in plan.organizations
-        for name, variable in missing_variables(organization.edits, os.environ)
-    ]
+    return "unknown" if failure.is_effect_unknown else "failed"
 
 
 def _show(plan: Plan, output: Output, outcome: Outcome) -> None:

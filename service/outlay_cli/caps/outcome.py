@@ -9,12 +9,11 @@ from outlay_sync import describe
 from outlay_sync.planning import Failure, Plan, tally
 
 Title = Literal["plan", "drift", "apply"]
-Status = Literal["applied", "failed", "in part", "unknown", "not reached"]
+Status = Literal["applied", "failed", "unknown", "not reached"]
 
 STATUS_TEXTS: Final[Mapping[Status, str]] = {
     "applied": "applied.",
     "failed": "not applied.",
-    "in part": "applied, but for a webhook endpoint.",
     "unknown": "whether it was applied is unknown; run the command again, it plans afresh.",
     "not reached": "not reached.",
 }
@@ -43,7 +42,7 @@ def notes(plan: Plan, title: Title) -> Iterator[str]:
     """What to know beside the changes."""
     if title == "drift":
         return
-    orphans = [name for organization in plan.organizations for name in organization.orphans]
+    orphans = [name for organization in plan.organizations for name in organization.answer.orphans]
     if orphans:
         names = ", ".join(orphans[:10]) + (", …" if len(orphans) > 10 else "")
         yield printable(f"Kept by these files and no longer in them, deleted with --prune: {names}.")

@@ -32,7 +32,7 @@ def _organization_json(plan: OrganizationPlan) -> dict[str, Any]:
         "plan_etag": plan.answer.plan_etag,
         "required_scopes": list(plan.answer.required_scopes),
         "changes": [_change_json(plan, change) for change in plan.changes],
-        "orphans": list(plan.orphans),
+        "orphans": list(plan.answer.orphans),
     }
 
 

@@ -1,6 +1,6 @@
 """Calls of caps as code, over gRPC, by the environment of this process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -8,7 +8,6 @@ import grpc
 from google.protobuf.message import Message
 
 from outlay.v1 import admin_service_pb2, budget_service_pb2
-from outlay.v1.audit_event_pb2 import AuditEvent
 from outlay.v1.budget_pb2 import Budget
 from outlay.v1.caps_pb2 import ApplyCapsRequest, ApplyCapsResponse
 from outlay.v1.organization_pb2 import Organization
@@ -23,9 +22,6 @@ Answer = TypeVar("Answer", bound=Message)
 
 TIMEOUT_SECONDS: Final = 30.0
 """The longest that the service takes for a call: an organization of a thousand budgets is one."""
-
-_EVENTS: Final = 50
-"""Audit events of one resource that are looked through for who moved it."""
 
 _ALL: Final = 1_000_000
 """More than there are of anything."""
@@ -70,50 +66,6 @@ class GrpcService:
             return list(page.webhook_endpoints), page.next_page_token
 
         return remote.collect(fetch, _ALL)[0]
-
-    def create_webhook_endpoint(self, endpoint: WebhookEndpoint, request_id: str, *, validate_only: bool) -> None:
-        parent, _, id = endpoint.name.partition("/webhookEndpoints/")
-        request = admin_service_pb2.CreateWebhookEndpointRequest(
-            parent=parent,
-            webhook_endpoint_id=id,
-            webhook_endpoint=endpoint,
-            validate_only=validate_only,
-            request_id=request_id,
-        )
-        self._call(self._remote.admin.CreateWebhookEndpoint, request)
-
-    def update_webhook_endpoint(
-        self,
-        endpoint: WebhookEndpoint,
-        paths: Sequence[str],
-        manager: str,
-        request_id: str,
-        *,
-        override_manager: bool,
-        validate_only: bool,
-    ) -> None:
-        request = admin_service_pb2.UpdateWebhookEndpointRequest(
-            webhook_endpoint=endpoint,
-            validate_only=validate_only,
-            request_id=request_id,
-            manager=manager,
-            override_manager=override_manager,
-        )
-        request.update_mask.paths.extend(paths)
-        self._call(self._remote.admin.UpdateWebhookEndpoint, request)
-
-    def delete_webhook_endpoint(
-        self, name: str, etag: str, manager: str, request_id: str, *, validate_only: bool
-    ) -> None:
-        request = admin_service_pb2.DeleteWebhookEndpointRequest(
-            name=name, etag=etag, manager=manager, request_id=request_id, validate_only=validate_only
-        )
-        self._call(self._remote.admin.DeleteWebhookEndpoint, request)
-
-    def list_audit_events(self, resource: str) -> list[AuditEvent]:
-        parent = "/".join(resource.split("/")[:2])
-        request = admin_service_pb2.ListAuditEventsRequest(parent=parent, resource=resource, page_size=_EVENTS)
-        return list(self._call(self._remote.admin.ListAuditEvents, request).audit_events)
 
     def _call(self, method: "grpc.UnaryUnaryMultiCallable[Request, Answer]", request: Request) -> Answer:
         try:
