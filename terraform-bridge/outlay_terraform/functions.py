@@ -1,12 +1,16 @@
 """The functions of the provider."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from outlay_terraform import money
 from outlay_terraform.framework.contracts import BadArgument
 from outlay_terraform.framework.schema import FunctionSchema
 from outlay_terraform.framework.types import STRING
 from outlay_terraform.framework.values import Value
+
+ECHO_MAX_LENGTH: Final = 64
+"""Characters of an argument that an error repeats."""
 
 
 class Usd:
@@ -27,7 +31,7 @@ class Usd:
         digits = _plain(given)
         complaint = "is no amount of dollars" if digits is None else money.complaint(digits)
         if digits is None or complaint is not None:
-            raise BadArgument(0, f"{given!r} {complaint}")
+            raise BadArgument(0, f"{given[:ECHO_MAX_LENGTH]!r} {complaint}")
         return money.text(money.micros(digits))
 
 
