@@ -1,6 +1,7 @@
 """Caps that are applied together are written as if one by one, on every store, or not at all."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from ledger.stores import (
 from outlay_server import control
 from outlay_server.control.apply_endpoints import EndpointCare
 from outlay_server.domain.api_key import Scope
-from outlay_server.domain.caps import DesiredBudget, DesiredCaps, DesiredOrganization, Leave
+from outlay_server.domain.caps import DesiredBudget, DesiredCaps, DesiredEndpoint, DesiredOrganization, Leave
 from outlay_server.domain.commands import CheckOutcome
 from outlay_server.domain.destination import DestinationRules
 from outlay_server.domain.errors import ApplyRefused, LimitExceeded, MissingScope, OutlayError, PlanOutdated
@@ -29,7 +30,7 @@ from outlay_server.domain.plan import ChangeType, Plan, WarningReason
 from outlay_server.domain.selector import selector_of
 from outlay_server.domain.settings import BudgetSettings, OrganizationSettings
 from outlay_server.domain.views import etag_of
-from outlay_server.domain.webhook import secret_of
+from outlay_server.domain.webhook import EndpointSettings, secret_of
 from outlay_server.ledger import Ledger
 from outlay_server.store import ledger_reads, reads
 from outlay_server.store.contract import Store
@@ -238,3 +239,39 @@ async def test_who_moved_is_found_behind_many_other_events(store: Store) -> None
     assert (field.path, field.before, field.last_applied, field.mover.actor) == ("display_name", "B", "A", OWNER.actor)
     assert change.mover == field.mover
     assert field.mover.time <= Instant(await store.now())
+
+
+async def test_endpoints_are_applied_with_the_caps_or_not_at_all(store: Store) -> None:
+    """Written sealed and audited on every store; deleted with what waited for them."""
+    hook = DesiredEndpoint(
+        endpoint_id="ops",
+        settings=EndpointSettings(uri="https://example.com/hook"),
+        secret=secret_of(b"s" * 32),
+        paths=frozenset({"uri", "secret"}),
+        etag="",
+        field="webhook_endpoints[0]",
+    )
+    desired = replace(caps(wanted("a")), endpoints=(hook,))
+    before = await snapshot(store)
+    with pytest.raises(ApplyRefused):
+        await apply(store, replace(desired, budgets=(wanted("a"), wanted("spending", hard_cap_micros=1))))
+    assert await snapshot(store) == before
+    shown = await plan(store, desired)
+    done = await apply(store, desired)
+    assert (done.etag, len(done.changes)) == (shown.etag, 2)
+    assert not (await plan(store, desired)).changes
+    other = replace(desired, endpoints=(replace(hook, secret=secret_of(b"t" * 32)),))
+    assert [[field.path for field in change.fields] for change in (await apply(store, other)).changes] == [["secret"]]
+    assert (await plan(store, desired)).changes[0].type is ChangeType.UPDATE
+    gone = await apply(store, caps(wanted("a"), prune=True))
+    assert [(change.resource.rpartition("/")[2], change.type) for change in gone.changes] == [
+        ("ops", ChangeType.DELETE)
+    ]
+    events = await store.read(lambda connection: ledger_reads.audit_events(connection, "acme", None, 3))
+    assert [event.draft.action for event in events] == [
+        "webhook_endpoint.deleted",
+        "webhook_endpoint.updated",
+        "webhook_endpoint.created",
+    ]
+    assert secret_of(b"s" * 32) not in str(events)
+    assert await disagreement(store) is None

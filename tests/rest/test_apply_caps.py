@@ -86,3 +86,24 @@ def test_a_thousand_budgets_fit_into_one_request(tenant: Tenant) -> None:
     answer = tenant.platform.post(f"{tenant.path}:applyCaps", json=body)
     assert len(answer.request.content) > 256 * 1024
     assert (answer.status_code, len(answer.json()["changes"])) == (200, 990)
+
+
+def test_webhook_endpoints_are_planned_and_applied_over_http(tenant: Tenant) -> None:
+    """The keys count where there is no mask. The answer shows no secret, and the next plan is empty."""
+    name = f"organizations/{tenant.organization_id}/webhookEndpoints/ops"
+    secret = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
+    endpoint = {"name": name, "uri": "https://example.com/opensesame", "secret": secret, "display_name": "Ops"}
+    body = {"manager": "yaml:caps", "webhook_endpoints": [{"webhook_endpoint": endpoint}]}
+    done = tenant.platform.post(f"{tenant.path}:applyCaps", json=body)
+    (change,) = done.json()["changes"]
+    assert (change["resource"], change["type"]) == (name, "CAPS_CHANGE_TYPE_CREATE")
+    assert [field["path"] for field in change["fields"]] == ["display_name", "uri", "managed_by", "secret"]
+    assert "opensesame" not in done.text
+    assert secret not in done.text
+    planned = tenant.platform.post(f"{tenant.path}:applyCaps", json={**body, "validate_only": True})
+    assert planned.json()["changes"] == []
+    endpoint["display_name"] = None
+    applied = tenant.platform.post(f"{tenant.path}:applyCaps", json=body)
+    assert [field["path"] for field in applied.json()["changes"][0]["fields"]] == ["display_name"]
+    found = tenant.platform.get(f"{tenant.path}/webhookEndpoints/ops").json()
+    assert (found["display_name"], found["managed_by"]) == ("", "yaml:caps")
