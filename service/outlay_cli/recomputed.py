@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
-from outlay_server.domain.spend import RecordKind
-from outlay_server.store import tables
+from outlay_server.store import statements, tables
+from outlay_server.store.rollups import sums_from_columns
 from outlay_server.store.verify import Verification, verify
 
 
@@ -35,12 +35,12 @@ def recompute(connection: Connection) -> Recomputed:
 
 
 def _sums(connection: Connection) -> list[UnitSums]:
-    records, reservations = tables.spend_records.c, tables.reservations.c
-    is_refund = records.kind == RecordKind.REFUND.value
-    signed = case((is_refund, -records.amount_micros), else_=records.amount_micros)
-    spent_query = select(records.unit, func.sum(signed)).group_by(records.unit)
+    kept, reservations = tables.spend_rollups.c, tables.reservations.c
+    # The rollups, which were just held against the records: they know of those that retention has deleted, too.
+    totals = [kept[name] for name in statements.ROLLUP_SUMS]
+    spent_query = select(kept.unit, *map(func.sum, totals)).group_by(kept.unit)
     held_query = select(reservations.unit, func.sum(reservations.held_micros)).group_by(reservations.unit)
+    spent = {unit: sums_from_columns(columns).spent_micros for unit, *columns in connection.execute(spent_query)}
     # PostgreSQL sums integers into decimals, which are whole.
-    spent = {unit: int(micros) for unit, micros in connection.execute(spent_query)}
     held = {unit: int(micros) for unit, micros in connection.execute(held_query)}
     return [UnitSums(unit, spent.get(unit, 0), held.get(unit, 0)) for unit in sorted(spent | held)]

@@ -33,6 +33,7 @@ def _counts(result: "Recomputed") -> dict[str, int]:
         "budgets": books.budgets,
         "counters": books.counters,
         "records": books.records,
+        "rollups": books.rollups,
         "open_reservations": books.open_reservations,
         "audit_events": books.audit_events,
     }
