@@ -134,7 +134,7 @@ class WebhookEndpoint(_message.Message):
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which events are sent; empty: all. `alert.crossed`, `cap.reached`, `spend.overrun`, `reservation.expired`,
-        `budget.updated`.
+        `forecast.breached`, `budget.updated`.
         """
 
     @_builtins.property

@@ -41,6 +41,9 @@ def _subject(event_type: str, data: Mapping[str, Any]) -> str:
             return f"{_budget(data)} is {data['overrun']} {data['unit']} above its limit of {data['limit']}"
         case "reservation.expired":
             return f"A reservation expired with {data['expired']} {data['unit']} unsettled"
+        case "forecast.breached":
+            of = data["limit"] if data["basis"] == "LIMIT" else data["soft_budget"]
+            return f"{_budget(data)} is heading past its {_BASES[data['basis']]} of {of}: {_spent(data)} so far"
         case "budget.updated":
             return f"{_budget(data)} was changed: {', '.join(data['changed_fields'])}"
         case _:

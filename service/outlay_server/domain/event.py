@@ -13,8 +13,9 @@ from typing import Final
 from outlay_server.domain.alert import Alert
 from outlay_server.domain.amounts import format_micros
 from outlay_server.domain.audit import JsonValue
-from outlay_server.domain.budget import Budget, BudgetCounter, Limits
+from outlay_server.domain.budget import AlertBasis, Budget, BudgetCounter, Limits
 from outlay_server.domain.cycle import Window
+from outlay_server.domain.forecast import Forecast
 from outlay_server.domain.instant import END_OF_TIME, Instant, to_datetime
 from outlay_server.domain.names import AlertName, BudgetName, OrganizationName, ReservationName
 from outlay_server.domain.reservation import Reservation
@@ -36,6 +37,8 @@ class EventType(enum.StrEnum):
     """A record took the spend of a budget above its limit."""
     RESERVATION_EXPIRED = "reservation.expired"
     """A reservation expired that still held something."""
+    FORECAST_BREACHED = "forecast.breached"
+    """Spend is heading past the limit or the soft budget before its cycle ends."""
     BUDGET_UPDATED = "budget.updated"
     """Somebody changed the settings of a budget."""
 
@@ -135,6 +138,23 @@ def budget_updated(
         "source": source,
     }
     return _event(event_id, budget, EventType.BUDGET_UPDATED, data, now)
+
+
+def forecast_breached(
+    event_id: str, budget: Budget, counter: BudgetCounter, limits: Limits, forecast: Forecast, now: Instant
+) -> Event:
+    """By its days so far the budget will pass its limit in this cycle or, where it will not, its soft budget."""
+    basis = AlertBasis.BUDGET if forecast.exhaustion is None else AlertBasis.LIMIT
+    data: Data = {
+        **_standing(budget, counter, limits),
+        "basis": basis.value,
+        "projected_micros": forecast.projected_micros,
+        "low_micros": forecast.low_micros,
+        "high_micros": forecast.high_micros,
+        "exhaustion_time_micros": forecast.exhaustion,
+        "days": forecast.days,
+    }
+    return _event(event_id, budget, EventType.FORECAST_BREACHED, data, now)
 
 
 def payload_of(event_type: str, data: Mapping[str, JsonValue], now: Instant) -> str:

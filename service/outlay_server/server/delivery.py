@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from outlay_server.api.webhook_methods import Webhooks
 from outlay_server.control.webhook_endpoints import disable_by_server
-from outlay_server.delivery import DeliveryWorker, Mailer, MailRelay, Poster, Sender
+from outlay_server.delivery import DeliveryWorker, ForecastWatch, Mailer, MailRelay, Poster, Sender
 from outlay_server.delivery.addresses import SystemResolver
 from outlay_server.domain.destination import DestinationRules
 from outlay_server.domain.errors import OutlayError
@@ -35,6 +35,7 @@ class Delivery:
 
     webhooks: Webhooks
     worker: DeliveryWorker
+    forecasts: ForecastWatch
     metrics: "DeliveryMetrics"
     poster: Poster
     resolver: SystemResolver
@@ -62,6 +63,7 @@ def build_delivery(settings: Settings, store: Store, version: str) -> Delivery:
     return Delivery(
         webhooks=Webhooks(rules, sealer, sender),
         worker=DeliveryWorker(store, sender, disable_by_server, metrics),
+        forecasts=ForecastWatch(store),
         metrics=metrics,
         poster=poster,
         resolver=resolver,

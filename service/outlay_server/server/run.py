@@ -170,6 +170,7 @@ async def _start(
     background.start("delivery", service.delivery.worker.run())
     background.start("delivery-metrics", service.delivery.metrics.run())
     background.start("event-pruning", service.delivery.worker.prune())
+    background.start("forecasts", service.delivery.forecasts.run())
     ending.push_async_callback(_drain, service, rest, grpc_address.port, settings.drain_seconds)
     await service.grpc_server.start()
     await rest.start()

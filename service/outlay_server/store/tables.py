@@ -362,3 +362,24 @@ WAITING_DELIVERIES_INDEX = Index(
     sqlite_where=text("state = 'WAITING'"),
     postgresql_where=text("state = 'WAITING'"),
 )
+
+# One row for each budget and cycle of which `forecast.breached` was written.
+forecast_breaches = Table(
+    "forecast_breaches",
+    metadata,
+    Column("organization_key", BigInteger, nullable=False),
+    Column("budget_key", BigInteger, nullable=False),
+    Column("cycle_start", BigInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    PrimaryKeyConstraint("organization_key", "budget_key", "cycle_start"),
+    sqlite_with_rowid=False,
+)
+
+# When a replica last began what one of them does at a time.
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("run_time", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
