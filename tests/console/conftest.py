@@ -13,6 +13,9 @@ from support.server import ServerProcess
 from support.tenants import Tenant, new_tenant
 from support.wire import Caller
 
+BY_NAME = "outlay.example"
+"""A name under which the browser finds the server without TLS, as a browser on another machine would."""
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
 
@@ -52,7 +55,9 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM:
         pytest.skip("no chromium on the PATH")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        launched = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP {BY_NAME} 127.0.0.1"]
+        )
         yield launched
         launched.close()
 

@@ -7,9 +7,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from console.conftest import Open
+from console.conftest import BY_NAME, Open
+from outlay.v1 import admin_service_pb2 as admin_pb
 from outlay.v1 import budget_pb2
 from outlay.v1 import budget_service_pb2 as pb
 from support.tenants import Tenant
@@ -142,6 +143,56 @@ def test_spend_is_shown_as_it_happens(signed_in: Open, tenant: Tenant) -> None:
     tenant.admin.call("RecordSpend", tenant.record(123 * CENT))
     expect(page.locator(".tiles")).to_contain_text("1.23")
     expect(page.get_by_label("Soft budget")).to_have_value("77")
+
+
+def test_a_page_says_when_it_stands_still(browser: Browser, console: str, tenant: Tenant) -> None:
+    """After its key was revoked: nobody takes the last figures for new ones."""
+    made = tenant.key(["control:read"])
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{console}/sign-in?next=/console/{tenant.name}/budgets/spending")
+    page.get_by_label("API key").fill(made.secret)
+    with page.expect_request("**/changes"):
+        page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("#standing-still")).to_be_hidden()
+    tenant.admin.call("RevokeApiKey", admin_pb.RevokeApiKeyRequest(name=made.name))
+    expect(page.locator("#standing-still")).to_contain_text("signed out", timeout=15_000)
+    context.close()
+
+
+def test_what_was_opened_stays_open_when_figures_change(signed_in: Open, spender: Tenant) -> None:
+    page = signed_in("/budgets/spending")
+    page.get_by_text("The figures").click()
+    page.evaluate("document.activeElement.blur()")
+    spender.admin.call("RecordSpend", spender.record(99 * CENT))
+    expect(page.locator(".tiles")).to_contain_text(f"{spender.budget().spend.spent_micros // CENT / 100:.2f}")
+    expect(page.locator("details table")).to_be_visible()
+
+
+def test_a_tab_that_nobody_looks_at_holds_no_connection(signed_in: Open, spender: Tenant) -> None:
+    """A browser has six for a server; somebody with ten budgets open is still served."""
+    page = signed_in("/budgets/spending")
+    address = page.url
+    for one in [page, *(page.context.new_page() for _ in range(8))]:
+        one.goto(address)
+        expect(one.get_by_role("heading", name="Who spends")).to_be_visible()
+        one.evaluate(
+            """Object.defineProperty(document, "hidden", { value: true });
+               document.dispatchEvent(new Event("visibilitychange"))"""
+        )
+
+
+def test_forms_work_over_plain_http_on_another_machine(
+    browser: Browser, console: str, tenant: Tenant, key: str
+) -> None:
+    """There browsers keep `Sec-Fetch-Site` to themselves, and the origin alone tells where a form came from."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{console.replace('127.0.0.1', BY_NAME)}/sign-in")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Spending")).to_be_visible()
+    context.close()
 
 
 def test_find_a_budget_among_many(signed_in: Open, tenant: Tenant) -> None:

@@ -1,7 +1,11 @@
 """What the console answers over HTTP: who gets in, what is sent, and what is refused."""
 
+import html
+import re
+
 import httpx2
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from outlay.v1 import admin_service_pb2 as admin_pb
 from outlay.v1 import budget_pb2
@@ -92,6 +96,17 @@ def test_a_revoked_key_is_signed_out(visitor: httpx2.Client, tenant: Tenant) -> 
     assert (answer.status_code, 'outlay_key=""' in answer.headers["set-cookie"]) == (403, True)
 
 
+@pytest.mark.parametrize(
+    ("origin", "is_secure"), [("https://outlay.example", True), ("http://outlay.example", False), ("null", False)]
+)
+def test_the_cookie_of_a_browser_that_came_by_https_goes_no_other_way(
+    visitor: httpx2.Client, key: str, origin: str, is_secure: bool
+) -> None:
+    """Behind a proxy that ends TLS, whose word for it is not taken: the browser itself names the origin it sees."""
+    answer = visitor.post("/sign-in", data={"api_key": key}, headers=SAME_ORIGIN | {"origin": origin})
+    assert (answer.status_code, "secure" in answer.headers["set-cookie"].lower()) == (303, is_secure)
+
+
 def test_signing_out_forgets_the_key(visitor: httpx2.Client, tenant: Tenant, key: str) -> None:
     sign_in(visitor, key)
     visitor.post("/sign-out", headers=SAME_ORIGIN)
@@ -109,6 +124,33 @@ def test_anothers_organization_is_answered_as_a_missing_one(
     theirs, missing = visitor.get(home(other) + path), visitor.get(f"/organizations/nobody{path}")
     assert (theirs.status_code, missing.status_code) == (404, 404)
     assert theirs.text.replace(other.organization_id, "nobody") == missing.text
+
+
+@pytest.mark.parametrize("scope", ["spend:check", "spend:record", "control:webhooks", "budgets:write"])
+def test_a_key_that_reads_nothing_is_told_what_it_takes(visitor: httpx2.Client, tenant: Tenant, scope: str) -> None:
+    answer = visitor.post("/sign-in", data={"api_key": tenant.key([scope]).secret}, headers=SAME_ORIGIN)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    assert "one of the scopes control:read or budgets:read" in answer.text
+
+
+def test_a_key_that_only_reads_sees_the_budget_and_is_refused_with_the_reason(
+    visitor: httpx2.Client, tenant: Tenant
+) -> None:
+    sign_in(visitor, tenant.key(["budgets:read"]).secret)
+    form = {"etag": tenant.budget().etag, "budget": "5", "thresholds_default": "on", "enforcement": "1"}
+    answer = visitor.post(f"{home(tenant)}/budgets/spending", data=form, headers=SAME_ORIGIN)
+    assert (answer.status_code, tenant.budget().HasField("budget_micros")) == (403, False)
+    assert "It takes one of the scopes control:read or budgets:write." in answer.text
+    assert 'value="5"' in answer.text
+    refused = visitor.post(f"{home(tenant)}/keys", data={"display_name": "x"}, headers=SAME_ORIGIN)
+    assert refused.status_code == 403
+
+
+def test_the_platform_key_reads_everywhere(
+    visitor: httpx2.Client, tenant: Tenant, shared_server: ServerProcess
+) -> None:
+    sign_in(visitor, shared_server.admin_key)
+    assert {path: visitor.get(home(tenant) + path).status_code for path in PAGES} == dict.fromkeys(PAGES, 200)
 
 
 def test_a_key_that_may_not_is_told_which_scope_it_lacks(visitor: httpx2.Client, tenant: Tenant) -> None:
@@ -182,9 +224,10 @@ def test_changes_are_told_to_who_is_signed_in_only(visitor: httpx2.Client, tenan
     assert visitor.get(path).status_code == 401
     sign_in(visitor, key)
     with visitor.stream("GET", path) as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        assert (answer.status_code, [next(lines), next(lines)]) == (200, ["event: state", "data:"])
         tenant.admin.call("RecordSpend", tenant.record(5))
-        lines = answer.iter_lines()
-        assert (answer.status_code, [next(lines), next(lines)]) == (200, ["event: change", "data: spending"])
+        assert [next(lines), next(lines)] == ["event: change", "data: spending"]
 
 
 def test_only_the_fields_that_were_changed_are_sent(visitor: httpx2.Client, tenant: Tenant, key: str) -> None:
@@ -230,8 +273,84 @@ def test_a_webhook_is_tested_and_its_deliveries_are_listed(visitor: httpx2.Clien
     tenant.admin.call("CreateWebhookEndpoint", endpoint)
     sign_in(visitor, key)
     assert "outlay.invalid" in visitor.get(f"{home(tenant)}/webhooks").text
-    tested = visitor.post(f"{home(tenant)}/webhooks/ops/test", headers=SAME_ORIGIN)
+    tested = visitor.post(f"{home(tenant)}/webhooks/ops", headers=SAME_ORIGIN)
     assert (tested.status_code, "No answer:" in tested.text) == (200, True)
+
+
+def test_the_address_is_right_with_and_without_a_slash(visitor: httpx2.Client, key: str, tenant: Tenant) -> None:
+    sign_in(visitor, key)
+    without = visitor.get(str(visitor.base_url).rstrip("/"))
+    assert (without.status_code, without.headers["location"]) == (303, "/console/")
+    assert visitor.get("/").headers["location"] == f"/console{home(tenant)}"
+
+
+def test_a_link_with_a_filter_survives_signing_in(visitor: httpx2.Client, tenant: Tenant, key: str) -> None:
+    wanted = f"/console{home(tenant)}/budgets/spending?by=model"
+    asked = visitor.get(f"{home(tenant)}/budgets/spending?by=model")
+    then = httpx2.QueryParams(asked.headers["location"].partition("?")[2])["next"]
+    answer = visitor.post("/sign-in", data={"api_key": key, "next": then}, headers=SAME_ORIGIN)
+    assert answer.headers["location"] == wanted
+
+
+def test_older_pages_keep_the_filter(visitor: httpx2.Client, tenant: Tenant, key: str) -> None:
+    for cap in range(1, 52):
+        tenant.cap(cap * 10_000)
+    sign_in(visitor, key)
+    first = visitor.get(f"{home(tenant)}/audit?action=budget.updated").text
+    older = html.unescape(re.findall(r'rel="next" href="([^"]+)"', first)[0])
+    assert older.startswith("?action=budget.updated&page=")
+    second = visitor.get(f"{home(tenant)}/audit{older}").text
+    assert (first.count("<tr>"), second.count("<tr>")) == (1 + 50, 1 + 1)
+    assert "organization.created" not in second
+
+
+def test_a_temporary_cap_in_the_audit_is_an_amount_like_any_other(
+    visitor: httpx2.Client, tenant: Tenant, key: str
+) -> None:
+    override = budget_pb2.CapOverride(hard_cap_micros=12_340_000, reason="<launch>")
+    override.expire_time.GetCurrentTime()
+    override.expire_time.seconds += 3_600
+    budget = budget_pb2.Budget(name=tenant.child("budgets", "spending"), cap_override=override)
+    tenant.admin.call(
+        "UpdateBudget", pb.UpdateBudgetRequest(budget=budget, update_mask=FieldMask(paths=["cap_override"]))
+    )
+    sign_in(visitor, key)
+    text = visitor.get(f"{home(tenant)}/budgets/spending").text
+    assert "<ins>12.34</ins>" in text
+    assert "<ins>&lt;launch&gt;</ins>" in text
+    assert "temporary cap" in text.lower()
+
+
+def test_pages_are_compressed_for_who_asks_and_answers_to_forms_never(
+    visitor: httpx2.Client, tenant: Tenant, key: str
+) -> None:
+    sign_in(visitor, key)
+    for path in (f"{home(tenant)}/budgets/spending", "/static/console.css"):
+        plain = visitor.get(path, headers={"accept-encoding": "identity"})
+        packed = visitor.get(path, headers={"accept-encoding": "gzip, br"})
+        assert (plain.headers.get("content-encoding"), packed.headers["content-encoding"]) == (None, "gzip")
+        assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+        assert packed.headers["vary"] == "accept-encoding"
+    made = visitor.post(f"{home(tenant)}/keys", data={"display_name": "x"}, headers=SAME_ORIGIN)
+    assert "content-encoding" not in made.headers
+
+
+def test_changes_end_with_the_key(visitor: httpx2.Client, tenant: Tenant) -> None:
+    """A page left open holds no stream, and no figures, beyond the key that opened it."""
+    made = tenant.key(["control:read"])
+    sign_in(visitor, made.secret)
+    with visitor.stream("GET", f"{home(tenant)}/changes") as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        assert next(lines) == "event: state"
+        tenant.admin.call("RevokeApiKey", admin_pb.RevokeApiKeyRequest(name=made.name))
+        assert list(lines) == ["data:"]
+    assert visitor.get(f"{home(tenant)}/changes").status_code == 401
+
+
+def test_a_look_at_the_head_of_the_changes_holds_nothing_open(visitor: httpx2.Client, tenant: Tenant, key: str) -> None:
+    sign_in(visitor, key)
+    answer = visitor.head(f"{home(tenant)}/changes")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
 
 
 def test_a_caller_without_a_browser_can_still_be_frozen_out(

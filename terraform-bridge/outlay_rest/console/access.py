@@ -7,7 +7,7 @@ from starlette.responses import Response
 from outlay.v1 import admin_service_pb2 as pb
 from outlay_rest.calls import CallFailed
 from outlay_rest.console import session
-from outlay_rest.console.visit import ADMIN, Visit, see_other
+from outlay_rest.console.visit import ADMIN, Visit, refusal, see_other
 from outlay_rest.problems import from_status
 
 OWN = "organizations/-"
@@ -32,7 +32,7 @@ async def sign_in(visit: Visit) -> Response:
             home = await _home(asking)
         except CallFailed as failed:
             problem = from_status(failed.status)
-            failure = "This key opens nothing." if problem.http_status == 401 else problem.message
+            failure = "This key opens nothing." if problem.http_status == 401 else refusal(problem)
     if failure:
         return visit.page("sign_in.html", status=403, failure=failure, next=then)
     response = see_other(then or home)
@@ -54,8 +54,9 @@ async def start(visit: Visit) -> Response:
 
 def ask_to_sign_in(visit: Visit) -> Response:
     """To the form, and back from there to what was asked for."""
-    path = visit.request.url.path
-    wanted = f"?next={quote(path)}" if visit.request.method == "GET" and path != f"{session.PATH}/" else ""
+    path, query = visit.request.url.path, visit.request.url.query
+    asked_for = quote(f"{path}?{query}" if query else path)
+    wanted = f"?next={asked_for}" if visit.request.method == "GET" and path != f"{session.PATH}/" else ""
     return see_other(f"{session.PATH}/sign-in{wanted}")
 
 

@@ -1,8 +1,10 @@
 """Audit, keys and webhooks of an organization."""
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 from starlette.responses import Response
@@ -14,12 +16,13 @@ from outlay.v1.delivery_pb2 import DeliveryState
 from outlay.v1.webhook_endpoint_pb2 import WebhookDisableReason
 from outlay_rest.calls import CallFailed
 from outlay_rest.console import figures
-from outlay_rest.console.visit import ADMIN, Visit, see_other
+from outlay_rest.console.visit import ADMIN, Visit, refusal, see_other
 from outlay_rest.problems import from_status
 
 PAGE_SIZE: Final = 50
 
 _MICROS: Final = "_micros"
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 SCOPES: Final = {
     "spend:check": "Check, extend and release spend",
@@ -42,26 +45,36 @@ async def show_audit(visit: Visit) -> Response:
     )
     found = await visit.ask(f"{ADMIN}ListAuditEvents", request)
     events = [(event, differences(event)) for event in found.audit_events]
-    return visit.page("audit.html", events=events, next_page=found.next_page_token, action=query.get("action", ""))
+    return visit.page("audit.html", events=events, next_page=found.next_page_token, action=request.action)
 
 
 def differences(event: AuditEvent) -> list[tuple[str, str, str]]:
-    """(field, before, after) of what a change changed; empty text for what was not there."""
-    before = MessageToDict(event.before) if event.HasField("before") else {}
-    after = MessageToDict(event.after) if event.HasField("after") else {}
-    names = sorted({*before, *after})
+    """(field, before, after) of what a change changed; empty text for what was not there.
+
+    Of a setting with parts, such as a temporary cap, each part is a field of its own.
+    """
+    before = dict(_leaves(MessageToDict(event.before))) if event.HasField("before") else {}
+    after = dict(_leaves(MessageToDict(event.after))) if event.HasField("after") else {}
     return [
         (name.removesuffix(_MICROS), _shown(name, before.get(name)), _shown(name, after.get(name)))
-        for name in names
+        for name in sorted({*before, *after})
         if (before.get(name) or None) != (after.get(name) or None)
     ]
+
+
+def _leaves(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _shown(name: str, value: object) -> str:
     if value is None or value == "":
         return ""
-    if name.endswith(_MICROS) and isinstance(value, str | float):
-        # The audit keeps integers as text, because JSON's numbers do not hold all of them.
+    # The audit keeps integers as text, because JSON's numbers do not hold all of them.
+    if name.endswith(_MICROS) and isinstance(value, str) and _INTEGER.fullmatch(value):
         return figures.amount(int(value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -88,7 +101,7 @@ async def create_key(visit: Visit) -> Response:
     try:
         made = await visit.ask(f"{ADMIN}CreateApiKey", pb.CreateApiKeyRequest(parent=visit.organization(), api_key=key))
     except CallFailed as failed:
-        return await _keys_page(visit, failure=from_status(failed.status).message)
+        return await _keys_page(visit, failure=refusal(from_status(failed.status)))
     return await _keys_page(visit, made=made)
 
 

@@ -15,8 +15,8 @@ from outlay_rest.console import figures
 from outlay_rest.console.admin import differences
 from outlay_rest.console.budgets import limit_of
 from outlay_rest.console.history import breakdown_of, chart_of
-from outlay_rest.console.visit import ADMIN, BUDGETS, Visit, see_other
-from outlay_rest.problems import from_status
+from outlay_rest.console.visit import ADMIN, BUDGETS, Visit, refusal, see_other
+from outlay_rest.problems import Problem, from_status
 
 EVENTS_SHOWN: Final = 10
 ALERTS_SHOWN: Final = 5
@@ -70,8 +70,9 @@ async def save(visit: Visit) -> Response:
     try:
         await visit.ask(f"{BUDGETS}UpdateBudget", request)
     except CallFailed as failed:
-        _explain(failed, draft)
-        return await _page(visit, found, draft, status=409)
+        problem = from_status(failed.status)
+        _explain(problem, draft)
+        return await _page(visit, found, draft, status=403 if problem.http_status == 403 else 409)
     return see_other(f"{visit.request.url.path}?saved=1")
 
 
@@ -249,20 +250,17 @@ def _consequence(found: Budget, wanted: Budget, paths: list[str]) -> str:
     return ""
 
 
-def _explain(failed: CallFailed, draft: Draft) -> None:
+def _explain(problem: Problem, draft: Draft) -> None:
     """Why it was not saved, beside the fields that it concerns."""
-    problem = from_status(failed.status)
     match problem.reason:
         case "ETAG_MISMATCH":
             draft.failures[""] = _CHANGED_MEANWHILE
         case "MANAGED_ELSEWHERE":
             manager = problem.facts.get("managed_by", "")
             draft.failures[""] = f"It is kept as code by {manager}. Change it there, or tick the box to override it."
-        case "MISSING_SCOPE":
-            draft.failures[""] = f"Your key lacks the scope {problem.facts.get('required_scope', '')}."
         case "VALIDATION_FAILED":
             for violation in problem.violations:
                 path = violation.field.removeprefix("budget.").partition(".")[0].partition("[")[0]
                 draft.failures[_FIELDS_OF_PATH.get(path, ("",))[0]] = violation.description
         case _:
-            draft.failures[""] = problem.message
+            draft.failures[""] = refusal(problem)

@@ -3,9 +3,10 @@
 All lengths are in the units of one `viewBox`, so that the picture fits any width; the template draws it as SVG.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 WIDTH: Final = 720
@@ -16,7 +17,10 @@ TOP: Final = 14
 BOTTOM: Final = 30
 
 _X_TICKS_MAX: Final = 6
-_Y_TICKS: Final = 4
+_Y_TICKS_MAX: Final = 4
+_ROUND_STEPS: Final = (1, 2, 2.5, 5, 10)
+_HOURS_UP_TO: Final = timedelta(days=2)
+"""A stretch up to this long is marked by the hour."""
 _HEADROOM: Final = 1.08
 """Above the highest line, so that it is not drawn on the edge."""
 
@@ -82,10 +86,12 @@ def cycle_chart(
     cap_micros: int | None,
     budget_micros: int | None,
     outlook: Outlook | None,
+    zone: tzinfo = UTC,
 ) -> Chart:
     """The chart of `[start, end)`; `steps` are (instant, micros spent in the hour or day that begins there), ascending.
 
     `base_micros` was spent before `start` and counts. Spend is drawn as a line from the start of each step to its end.
+    The days and hours of `zone`, the budget's own, are marked.
     """
     total, line = base_micros, [(start, base_micros)]
     for instant, micros in steps:
@@ -124,24 +130,33 @@ def cycle_chart(
         band=band,
         rules=rules,
         x_ticks=[
-            Tick(x(instant), text=_label(instant, span_seconds), anchor="end" if instant == end else "middle")
-            for instant in _x_ticks(start, end)
+            Tick(x(instant), text=_label(instant, end - start), anchor="end" if instant == end else "middle")
+            for instant in _x_ticks(start, end, zone)
         ],
-        y_ticks=[
-            Tick(y(micros), micros=round(micros))
-            for micros in (highest * part / _Y_TICKS for part in range(_Y_TICKS + 1))
-        ],
+        y_ticks=[Tick(y(micros), micros=round(micros)) for micros in _y_ticks(highest)],
         now_x=x(now),
     )
 
 
-def _x_ticks(start: datetime, end: datetime) -> list[datetime]:
-    """Whole hours or days, evenly spread, at most six."""
+def _y_ticks(highest_micros: int) -> list[float]:
+    """From 0 in round steps, at most four of them."""
+    least = highest_micros / _Y_TICKS_MAX
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(round_step * power for round_step in _ROUND_STEPS if round_step * power >= least)
+    return [step * number for number in range(int(highest_micros / step) + 1)]
+
+
+def _x_ticks(start: datetime, end: datetime, zone: tzinfo) -> list[datetime]:
+    """Whole hours or days, evenly spread, at most six steps. Days go by the clock on the wall, as cycles do."""
     span = end - start
-    unit = timedelta(hours=1) if span <= timedelta(days=2) else timedelta(days=1)
-    step = max(1, -(-int(span / unit) // _X_TICKS_MAX))
-    return [start + unit * number for number in range(0, int(span / unit) + 1, step)]
+    unit = timedelta(hours=1) if span <= _HOURS_UP_TO else timedelta(days=1)
+    count = round(span / unit)
+    step = max(1, -(-count // _X_TICKS_MAX))
+    if unit < timedelta(days=1):
+        return [(start + unit * number).astimezone(zone) for number in range(0, count + 1, step)]
+    first = start.astimezone(zone)
+    return [first + unit * number for number in range(0, count + 1, step)]
 
 
-def _label(instant: datetime, span_seconds: float) -> str:
-    return instant.astimezone(UTC).strftime("%H:%M" if span_seconds <= 2 * 86_400 else "%d %b")
+def _label(instant: datetime, span: timedelta) -> str:
+    return instant.strftime("%H:%M" if span <= _HOURS_UP_TO else "%d %b")

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from outlay_rest.limits import CAP_MICROS_MAX
 
 MICROS_PER_UNIT: Final = 1_000_000
+_SIZES: Final = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3))
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
@@ -27,6 +28,15 @@ def rounded(micros: int) -> str:
 def written(micros: int) -> str:
     """As it is typed into a field: `1234.50`."""
     return amount(micros).replace(",", "")
+
+
+def short(micros: int) -> str:
+    """`1.5k`, `100B`: a mark on an axis, where steps are round and room is little."""
+    value = micros / MICROS_PER_UNIT
+    for suffix, size in _SIZES:
+        if value >= size:
+            return f"{value / size:.4g}{suffix}"
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def parsed_amount(text: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -60,7 +61,8 @@ def window_of(budget: Budget, now: datetime) -> tuple[datetime, datetime]:
 async def chart_of(
     visit: Visit, budget: Budget, limit_micros: int | None, now: datetime
 ) -> tuple[Chart, list[tuple[str, int]]]:
-    """The chart, and its steps as (time, micros spent) for those who would rather read them."""
+    """The chart, and its steps as (local time, micros spent) for those who would rather read them."""
+    zone = ZoneInfo(budget.cycle.time_zone)
     start, end = window_of(budget, now)
     is_short = end - start <= _HOURS_UP_TO
     rows, _ = await _rows(visit, budget, start, now, pb.GRANULARITY_HOUR if is_short else pb.GRANULARITY_DAY, ())
@@ -81,9 +83,10 @@ async def chart_of(
         cap_micros=limit_micros,
         budget_micros=budget.budget_micros if budget.HasField("budget_micros") else None,
         outlook=outlook,
+        zone=zone,
     )
     form = "%Y-%m-%d %H:%M" if is_short else "%Y-%m-%d"
-    return chart, [(instant.astimezone(UTC).strftime(form), micros) for instant, micros in steps]
+    return chart, [(instant.astimezone(zone).strftime(form), micros) for instant, micros in steps]
 
 
 async def breakdown_of(visit: Visit, budget: Budget, wanted: str, now: datetime) -> Breakdown:

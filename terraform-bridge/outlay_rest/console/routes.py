@@ -1,6 +1,7 @@
 """Which path is which page, and what every page does first: who asks, and may this form be sent from there."""
 
 import functools
+import gzip
 import importlib.resources
 import logging
 import uuid
@@ -14,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from outlay_rest.answers import SECURITY_HEADERS
 from outlay_rest.calls import Call, CallFailed, Stream
 from outlay_rest.console import access, admin, budget, budgets, live, session
-from outlay_rest.console.visit import Visit, see_other
+from outlay_rest.console.visit import Visit, accepts_gzip, see_other
 from outlay_rest.problems import Problem, Refused, from_status, internal
 
 logger = logging.getLogger("outlay_rest")
@@ -39,6 +40,7 @@ def console_routes(call: Call, stream: Stream) -> list[BaseRoute]:
         return Route(path, _answer(call, act, signed_in=signed_in), methods=["POST"])
 
     return [
+        Route(session.PATH, _to_the_start),
         Mount(
             session.PATH,
             routes=[
@@ -59,11 +61,11 @@ def console_routes(call: Call, stream: Stream) -> list[BaseRoute]:
                 form(f"{_ONE}/keys/{{key}}/revoke", admin.revoke_key),
                 page(f"{_ONE}/webhooks", admin.show_webhooks),
                 page(f"{_ONE}/webhooks/{{webhook}}", admin.show_deliveries),
-                form(f"{_ONE}/webhooks/{{webhook}}/test", admin.test_webhook),
+                form(f"{_ONE}/webhooks/{{webhook}}", admin.test_webhook),
                 form(f"{_ONE}/webhooks/{{webhook}}/deliveries/{{delivery}}/replay", admin.replay),
                 Route("/{rest:path}", _answer(call, _nothing_here, signed_in=False)),
             ],
-        )
+        ),
     ]
 
 
@@ -98,14 +100,26 @@ async def _nothing_here(visit: Visit) -> Response:
     return visit.page("problem.html", status=404, problem=problem)
 
 
+async def _to_the_start(request: Request) -> Response:
+    return see_other(f"{session.PATH}/")
+
+
 async def _asset(request: Request) -> Response:
     name = request.path_params["asset"]
     if name not in _ASSETS:
         return Response(status_code=404, headers=dict(SECURITY_HEADERS))
     headers = {**SECURITY_HEADERS, "cache-control": "max-age=3600", "content-type": _ASSETS[name]}
-    return Response(_file(name), headers=headers)
+    headers["vary"] = "accept-encoding"
+    if not accepts_gzip(request):
+        return Response(_file(name), headers=headers)
+    return Response(_compressed(name), headers=headers | {"content-encoding": "gzip"})
 
 
 @functools.cache
 def _file(name: str) -> bytes:
     return (importlib.resources.files("outlay_rest.console") / "static" / name).read_bytes()
+
+
+@functools.cache
+def _compressed(name: str) -> bytes:
+    return gzip.compress(_file(name), mtime=0)

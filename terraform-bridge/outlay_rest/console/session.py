@@ -32,8 +32,17 @@ def remember(response: Response, request: Request, key: str) -> None:
         httponly=True,
         # A link in a chat leads to the page itself; a form of another site is sent without the cookie.
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=is_encrypted(request),
     )
+
+
+def is_encrypted(request: Request) -> bool:
+    """Whether the browser came by HTTPS: to this server, or to a proxy that ends TLS in front of it.
+
+    The proxy is not asked: with each form browsers name the origin that they see. Who lies about it makes the
+    own cookie stricter and nothing else.
+    """
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
 
 
 def forget(response: Response) -> None:

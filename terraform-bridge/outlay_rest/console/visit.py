@@ -1,6 +1,7 @@
 """One request to the console: who asks, what the service answers, and the page that comes of it."""
 
 import functools
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,13 +17,17 @@ from outlay_rest.bodies import read_body
 from outlay_rest.calls import Call
 from outlay_rest.console import figures
 from outlay_rest.metadata import REQUEST_ID_HEADER
-from outlay_rest.problems import Violation, invalid
+from outlay_rest.problems import Problem, Violation, invalid
 
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """No inline script or style, nothing from elsewhere."""
+
+COMPRESSED_FROM_BYTES: Final = 1_024
+_COMPRESSION: Final = 5
+"""A list of 1,000 budgets is 340 KB of text that says the same a thousand times."""
 
 FORM_MAX_BYTES: Final = 64 * 1024
 FORM_FIELDS_MAX: Final = 100
@@ -75,10 +80,46 @@ class Visit:
         text = (
             _templates()
             .get_template(template)
-            .render(organization=organization, here=self.request.url.path, signed_in=bool(self.key), **content)
+            .render(
+                refusal=refusal,
+                organization=organization,
+                here=self.request.url.path,
+                signed_in=bool(self.key),
+                **content,
+            )
         )
-        headers = {**SECURITY_HEADERS, "content-security-policy": PAGE_POLICY, REQUEST_ID_HEADER: self.correlation_id}
-        return Response(text, status_code=status, media_type="text/html", headers=headers)
+        headers = {
+            **SECURITY_HEADERS,
+            "content-security-policy": PAGE_POLICY,
+            # Without it browsers hide from their own server where a form came from.
+            "referrer-policy": "same-origin",
+            REQUEST_ID_HEADER: self.correlation_id,
+        }
+        body = text.encode()
+        # What a form answers may show a secret beside what was sent, and lengths tell of such pages: those stay as is.
+        if self.request.method == "GET" and len(body) >= COMPRESSED_FROM_BYTES and accepts_gzip(self.request):
+            body, headers["content-encoding"] = gzip.compress(body, _COMPRESSION), "gzip"
+        headers["vary"] = "accept-encoding"
+        return Response(body, status_code=status, media_type="text/html", headers=headers)
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether the browser says so, in the plain words that browsers use."""
+    offered = request.headers.get("accept-encoding", "").split(",")
+    return "gzip" in (coding.strip().lower() for coding in offered)
+
+
+def refusal(problem: Problem) -> str:
+    """What to tell somebody whose request failed: the scopes that a key lacks in words, else the message."""
+    scopes = problem.facts.get("required_scope", "").split(",") if problem.reason == "MISSING_SCOPE" else []
+    # The platform key's own scope, which no other key can be given.
+    given = [scope for scope in scopes if scope != "admin"]
+    if not scopes:
+        return problem.message
+    if not given:
+        return "Your key may not do this. Only the platform key may."
+    one_of = "the scope" if len(given) == 1 else "one of the scopes"
+    return f"Your key may not do this. It takes {one_of} {' or '.join(given)}."
 
 
 def see_other(path: str) -> Response:
@@ -102,6 +143,7 @@ def _templates() -> jinja2.Environment:
 _FILTERS: Final[Mapping[str, Any]] = {
     "amount": figures.amount,
     "rounded": figures.rounded,
+    "short": figures.short,
     "written": figures.written,
     "percent": figures.percent,
     "moment": figures.moment,
