@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import Connection, select, text
 
 from ledger.stores import (
@@ -27,9 +29,10 @@ from outlay_server.domain.reservation import ExpiryAction
 from outlay_server.domain.rollups import BUCKET_MICROS, bucket_of, next_edge
 from outlay_server.domain.selector import selector_of
 from outlay_server.ledger import Ledger
-from outlay_server.store import batch, migrations, reads, rollups, tables
+from outlay_server.store import batch, reads, rollups, tables
 from outlay_server.store.connection_driver import ConnectionDriver
 from outlay_server.store.contract import Store
+from outlay_server.store.migrations.versions import r0004_rollups
 from outlay_server.store.reads import organization_row
 
 QUARTER = BUCKET_MICROS
@@ -194,8 +197,8 @@ async def test_the_migration_fills_the_rollups_from_the_records(store: Store, le
     def upgrade_again(connection: Connection) -> None:
         for table in ("spend_rollups", "pruned_rollups"):
             connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
-        migrations.upgrade_connection(connection)
+        with Operations.context(MigrationContext.configure(connection)):
+            r0004_rollups.upgrade()
 
     await store.change(lambda tx: upgrade_again(tx.connection))
     assert len(kept) == 1_003

@@ -32,7 +32,8 @@ _COLUMNS = (
 
 _ROLLUPS = sa.table("spend_rollups", *(sa.column(name) for name in _COLUMNS))
 
-_UNITS = "SELECT DISTINCT organization_key, unit FROM spend_records"
+_ORGANIZATIONS = 'SELECT "key" FROM organizations'
+_NEXT_UNIT = "SELECT MIN(unit) FROM spend_records WHERE organization_key = :organization_key AND unit > :unit"
 _FIRST = (
     "SELECT MIN(charge_time) FROM spend_records "
     "WHERE organization_key = :organization_key AND unit = :unit AND charge_time >= :start"
@@ -75,15 +76,22 @@ def _create(name: str) -> None:
 
 
 def _fill() -> None:
+    """Each statement reads a range of an index that is as long as a day: a ledger of any length, within any timeout."""
     connection = op.get_bind()
-    for organization_key, unit in connection.execute(sa.text(_UNITS)).all():
-        within = {"organization_key": organization_key, "unit": unit}
-        start = connection.execute(sa.text(_FIRST), within | {"start": 0}).scalar()
-        while start is not None:
-            end = start - start % _BUCKET_MICROS + _CHUNK_MICROS
-            found = connection.execute(sa.text(_SUMS), within | {"start": start, "end": end}).all()
-            connection.execute(sa.insert(_ROLLUPS), [_rollup(row) for row in found])
-            start = connection.execute(sa.text(_FIRST), within | {"start": end}).scalar()
+    for (organization_key,) in connection.execute(sa.text(_ORGANIZATIONS)).all():
+        within = {"organization_key": organization_key, "unit": ""}
+        while (unit := connection.execute(sa.text(_NEXT_UNIT), within).scalar()) is not None:
+            within["unit"] = unit
+            _fill_unit(connection, within)
+
+
+def _fill_unit(connection: sa.Connection, within: dict[str, Any]) -> None:
+    start = connection.execute(sa.text(_FIRST), within | {"start": 0}).scalar()
+    while start is not None:
+        end = start - start % _BUCKET_MICROS + _CHUNK_MICROS
+        found = connection.execute(sa.text(_SUMS), within | {"start": start, "end": end}).all()
+        connection.execute(sa.insert(_ROLLUPS), [_rollup(row) for row in found])
+        start = connection.execute(sa.text(_FIRST), within | {"start": end}).scalar()
 
 
 def _rollup(row: Any) -> dict[str, object]:
