@@ -1,4 +1,4 @@
-"""Build what a registry wants of the provider, in `build/terraform-release`: a zip without need of Python, and its sums.
+"""Build what a registry wants of the provider, in `build/terraform-release`: a zip that needs no Python, and its sums.
 
     terraform-provider-outlay_VERSION_OS_ARCH.zip
     terraform-provider-outlay_VERSION_manifest.json
