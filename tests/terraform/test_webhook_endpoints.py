@@ -9,6 +9,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from outlay.v1 import admin_service_pb2 as pb
 from outlay.v1.webhook_endpoint_pb2 import WebhookEndpoint
+from outlay_server.domain.event import EventType
+from outlay_terraform.resources.webhook_endpoint import EVENT_TYPES
 from support.server import ServerProcess
 from support.tenants import Tenant
 from terraform.workspace import Body, Workspace
@@ -164,3 +166,7 @@ def test_a_wrong_setting_is_found_at_its_line(
 def test_a_secret_that_nobody_will_know_is_warned_of(workspace: Workspace, tenant: Tenant) -> None:
     workspace.write(resource={"outlay_webhook_endpoint": {"x": _endpoint(tenant, "x")}})
     assert [each.summary for each in workspace.diagnose("plan")] == ["The signing secret will be known to nobody"]
+
+
+def test_the_types_of_events_are_the_services() -> None:
+    assert set(EVENT_TYPES) == {each.value for each in EventType}
