@@ -1,7 +1,8 @@
 """Plan and apply the caps of one organization as they are in code: load, decide, and write all of it or nothing."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,7 @@ from outlay_server.control.organization_row import locked_organization, raise_ve
 from outlay_server.control.origin import Origin
 from outlay_server.domain import plan as plans
 from outlay_server.domain.audit import AuditDraft
+from outlay_server.domain.budget import BudgetCounter
 from outlay_server.domain.caps import DesiredCaps
 from outlay_server.domain.errors import ApplyRefused, MissingScope, NotFound, PlanOutdated
 from outlay_server.domain.instant import Instant, to_datetime
@@ -36,7 +38,7 @@ def plan(connection: Connection, desired: DesiredCaps, care: EndpointCare, now: 
         if not desired.leave.create_organization:
             raise
         state = apply_state.missing(connection, desired)
-    return _planned(connection, state, desired, care, now)[0]
+    return _planned(connection, state, desired, care, now).plan
 
 
 def apply(
@@ -52,23 +54,32 @@ def apply(
         if not desired.leave.create_organization:
             raise
         state = apply_state.missing(tx.connection, desired)
-    planned, made = _planned(tx.connection, state, desired, care, tx.now)
-    for required in planned.required_scopes:
+    planned = _planned(tx.connection, state, desired, care, tx.now)
+    for required in planned.plan.required_scopes:
         if scopes.isdisjoint(required.split(",")):
             raise MissingScope(required)
-    if refusals := planned.refusals():
+    if refusals := planned.plan.refusals():
         raise ApplyRefused(refusals)
-    _write(tx, origin, state, made, desired.manager)
-    after = {decided.resource: decided.etag_after for decided in made}
-    return replace(planned, changes=tuple(replace(change, etag=after[change.resource]) for change in planned.changes))
+    _write(tx, origin, state, planned, desired.manager)
+    after = {decided.resource: decided.etag_after for decided in planned.made}
+    changes = tuple(replace(change, etag=after[change.resource]) for change in planned.plan.changes)
+    return replace(planned.plan, changes=changes)
 
 
-def _planned(
-    connection: Connection, state: State, desired: DesiredCaps, care: EndpointCare, now: Instant
-) -> tuple[Plan, list[Decided]]:
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A plan, and what it was made of."""
+
+    plan: Plan
+    made: list[Decided]
+    counted: Mapping[str, BudgetCounter]
+
+
+def _planned(connection: Connection, state: State, desired: DesiredCaps, care: EndpointCare, now: Instant) -> _Planned:
     _ensure_etags(connection, state, desired)
     made = apply_edits.decide(state, desired, care, now)
-    warnings = apply_edits.warnings(connection, state, desired, made, now)
+    counted = apply_edits.counters(connection, state, made, now)
+    warnings = apply_edits.warnings(desired, made, counted, now)
     names = [decided.resource for decided in made]
     trails = audit_trail.trails(connection, state.key, desired.organization_id, names, desired.manager)
     changes = tuple(
@@ -87,7 +98,8 @@ def _planned(
     if desired.plan_etag and not plans.is_same_plan(etag, desired.plan_etag):
         raise _outdated(connection, state, desired)
     orphans = () if desired.leave.prune else apply_edits.orphans(state, desired)
-    return Plan(changes, etag, plans.required_scopes([decided.needed for decided in made]), orphans), made
+    scopes = plans.required_scopes([decided.needed for decided in made])
+    return _Planned(Plan(changes, etag, scopes, orphans), made, counted)
 
 
 def _moved_fields(connection: Connection, state: State, decided: Decided, trail: Trail) -> tuple[FieldChange, ...]:
@@ -150,7 +162,8 @@ def _told(event: AuditDraft) -> str:
 # Writing
 
 
-def _write(tx: ControlTransaction, origin: Origin, state: State, made: list[Decided], manager: str) -> None:
+def _write(tx: ControlTransaction, origin: Origin, state: State, planned: _Planned, manager: str) -> None:
+    made = planned.made
     if not made:
         return
     key = state.key
@@ -158,7 +171,7 @@ def _write(tx: ControlTransaction, origin: Origin, state: State, made: list[Deci
         if isinstance(decided.edit, OrganizationEdit):
             key = _write_organization(tx, origin, state, decided.edit, manager)
     edits = [decided.edit for decided in made if isinstance(decided.edit, Edit)]
-    budget_writes.write(tx, origin, key, edits)
+    budget_writes.write(tx, origin, key, edits, apply_edits.lasting(made, planned.counted))
     for decided in made:
         if isinstance(decided.edit, EndpointEdit):
             apply_endpoints.write(tx, origin, key, decided.edit, manager)

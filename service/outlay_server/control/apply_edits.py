@@ -1,6 +1,6 @@
 """Decide what becomes of each resource when caps in code are applied. One place decides, for plans and for applying."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from outlay_server.control.budget_writes import Edit
 from outlay_server.control.documents import Document, budget_document, organization_document
 from outlay_server.domain.allotments import changes_what_is_granted
 from outlay_server.domain.api_key import Scope
-from outlay_server.domain.budget import Budget
+from outlay_server.domain.budget import Budget, BudgetCounter
 from outlay_server.domain.caps import DesiredBudget, DesiredCaps, DesiredOrganization
 from outlay_server.domain.errors import LimitExceeded, ValidationFailed, Violations
 from outlay_server.domain.guard_rails import budget_warnings, is_recounted, owner_warnings, too_many_deletes
@@ -76,15 +76,29 @@ def orphans(state: State, desired: DesiredCaps) -> tuple[str, ...]:
     return of_budgets + apply_endpoints.orphans(state, desired)
 
 
+def counters(connection: Connection, state: State, made: list[Decided], now: Instant) -> dict[str, BudgetCounter]:
+    """What each budget counts once it is as decided, or before it is deleted, by the resource."""
+    edits = _budget_edits(made)
+    views = reads.views_of(connection, state.key, [_counted(edit, i) for i, edit in enumerate(edits, 1)], now)
+    return {edit.name: view.counter for edit, view in zip(edits, views, strict=True)}
+
+
+def lasting(made: list[Decided], counted: Mapping[str, BudgetCounter]) -> dict[str, BudgetCounter]:
+    """Of these counters, by budget id, those of budgets that count the same before and after."""
+    return {
+        edit.budget.budget_id: counted[edit.name]
+        for edit in _budget_edits(made)
+        if edit.after is not None and (edit.before is None or not is_recounted(edit.before, edit.after))
+    }
+
+
 def warnings(
-    connection: Connection, state: State, desired: DesiredCaps, made: list[Decided], now: Instant
+    desired: DesiredCaps, made: list[Decided], counted: Mapping[str, BudgetCounter], now: Instant
 ) -> dict[str, tuple[CapsWarning, ...]]:
     """What a person should know of each, by resource."""
-    edits = [decided.edit for decided in made if isinstance(decided.edit, Edit)]
-    views = reads.views_of(connection, state.key, [_counted(edit, i) for i, edit in enumerate(edits, 1)], now)
     of_budgets = {
-        edit.name: budget_warnings(edit.before, edit.after, view.counter, desired.leave, now)
-        for edit, view in zip(edits, views, strict=True)
+        edit.name: budget_warnings(edit.before, edit.after, counted[edit.name], desired.leave, now)
+        for edit in _budget_edits(made)
     }
     deletes = sum(decided.type is ChangeType.DELETE for decided in made)
     return {
@@ -95,6 +109,10 @@ def warnings(
         )
         for decided in made
     }
+
+
+def _budget_edits(made: list[Decided]) -> list[Edit]:
+    return [decided.edit for decided in made if isinstance(decided.edit, Edit)]
 
 
 def _counted(edit: Edit, number: int) -> Budget:
@@ -205,6 +223,6 @@ def _decided(type_: ChangeType, edit: Edit, now: Instant, owners: tuple[CapsWarn
 
 def _ensure_room(state: State, made: list[Decided]) -> None:
     created = sum(isinstance(each.edit, Edit) and each.type is ChangeType.CREATE for each in made)
-    deleted = sum(each.type is ChangeType.DELETE for each in made)
+    deleted = sum(isinstance(each.edit, Edit) and each.type is ChangeType.DELETE for each in made)
     if created and len(state.budgets) + created - deleted > BUDGETS_PER_ORGANIZATION_MAX:
         raise LimitExceeded("budgets in one organization", BUDGETS_PER_ORGANIZATION_MAX)

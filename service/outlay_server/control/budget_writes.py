@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from sqlalchemy import bindparam, insert
 from sqlalchemy import delete as sql_delete
@@ -55,10 +56,18 @@ class Edit:
         return EventDraft(action, self.name, before, after)
 
 
-def write(tx: ControlTransaction, origin: Origin, organization_key: int, edits: Sequence[Edit]) -> list[BudgetView]:
+def write(
+    tx: ControlTransaction,
+    origin: Origin,
+    organization_key: int,
+    edits: Sequence[Edit],
+    known: Mapping[str, BudgetCounter] = MappingProxyType({}),
+) -> list[BudgetView]:
     """Write the edits in their order, audited, with watchers told and the alerts that the new limits have crossed.
 
-    Returns the budgets that there are afterwards. The organization's row must be locked; raise its version too.
+    `known` has, by budget id, what was counted in this transaction already and the edits leave as it is: of many
+    budgets that takes long. Returns the budgets that there are afterwards. The organization's row must be locked; raise
+    its version too.
     """
     if not edits:
         return []
@@ -68,9 +77,8 @@ def write(tx: ControlTransaction, origin: Origin, organization_key: int, edits: 
     append_audit_events(tx, origin, edits[0].budget.organization_id, [edit.event() for edit in edits])
     _tell_updates(tx, origin, organization_key, edits)
     written = [edit.after for edit in edits if edit.after is not None]
-    return _settled(
-        tx, organization_key, [replace(budget, key=keys.get(budget.budget_id, budget.key)) for budget in written]
-    )
+    stored = [replace(budget, key=keys.get(budget.budget_id, budget.key)) for budget in written]
+    return _settled(tx, organization_key, stored, known)
 
 
 def _document(budget: Budget | None, more: Mapping[str, JsonValue]) -> Document | None:
@@ -104,8 +112,7 @@ def _delete(tx: ControlTransaction, organization_key: int, budgets: Sequence[Bud
     if not budgets:
         return
     _forget_counters(tx, organization_key, budgets)
-    for budget in budgets:
-        change_log.append_deleted(tx.connection, organization_key, budget, tx.now)
+    change_log.append_deleted(tx.connection, organization_key, budgets, tx.now)
     table = tables.budgets
     tx.connection.execute(sql_delete(table).where(table.c.key.in_([budget.key for budget in budgets])))
 
@@ -118,9 +125,11 @@ def _forget_counters(tx: ControlTransaction, organization_key: int, budgets: Seq
     tx.connection.execute(sql_delete(table).where(table.c.organization_key == organization_key, of_budgets))
 
 
-def _settled(tx: ControlTransaction, organization_key: int, budgets: Sequence[Budget]) -> list[BudgetView]:
+def _settled(
+    tx: ControlTransaction, organization_key: int, budgets: Sequence[Budget], known: Mapping[str, BudgetCounter]
+) -> list[BudgetView]:
     """The budgets after a change, with the alerts written that their new limits have crossed, and watchers told."""
-    views = reads.views_of(tx.connection, organization_key, budgets, tx.now)
+    views = _views(tx, organization_key, budgets, known)
     crossed = [view for view in views if newly_crossed(view.budget, view.counter, tx.now)]
     counters = reads.stored_counters(tx.connection, organization_key, [view.budget for view in crossed], tx.now)
     made: list[Alert] = []
@@ -134,6 +143,18 @@ def _settled(tx: ControlTransaction, organization_key: int, budgets: Sequence[Bu
         changed = [rows.counter_to_row(organization_key, counter, tx.now) for counter in counters.values()]
         driver.write(statements.UPSERT_COUNTERS, changed)
     return views
+
+
+def _views(
+    tx: ControlTransaction, organization_key: int, budgets: Sequence[Budget], known: Mapping[str, BudgetCounter]
+) -> list[BudgetView]:
+    unknown = [budget for budget in budgets if budget.budget_id not in known]
+    views = reads.views_of(tx.connection, organization_key, unknown, tx.now) if unknown else []
+    counters = {**known, **{view.budget.budget_id: view.counter for view in views}}
+    return [
+        BudgetView(budget, replace(counters[budget.budget_id], budget_key=budget.key), budget.limits_at(tx.now), tx.now)
+        for budget in budgets
+    ]
 
 
 def _tell_updates(tx: ControlTransaction, origin: Origin, organization_key: int, edits: Sequence[Edit]) -> None:

@@ -29,10 +29,10 @@ def append_changed(
         driver.write(statements.PRUNE_CHANGES, [(organization_key, organization_key)])
 
 
-def append_deleted(connection: Connection, organization_key: int, budget: Budget, now: Instant) -> None:
-    """Note that a budget is gone."""
-    row = (organization_key, budget.key, now, now, 0, 0, 0, 0, "[]", now, budget.budget_id)
-    ConnectionDriver(connection).write(statements.APPEND_CHANGES, [row])
+def append_deleted(connection: Connection, organization_key: int, budgets: Sequence[Budget], now: Instant) -> None:
+    """Note that budgets, at least one, are gone."""
+    gone = [(organization_key, budget.key, now, now, 0, 0, 0, 0, "[]", now, budget.budget_id) for budget in budgets]
+    ConnectionDriver(connection).write(statements.APPEND_CHANGES, gone)
 
 
 def newest_sequences(connection: Connection, organization_ids: Sequence[str]) -> dict[str, int]:
