@@ -18,6 +18,9 @@ from outlay_server.store.contract import StoreUnusable
 
 R = TypeVar("R")
 
+READ_TIMEOUT_SECONDS = 3_600.0
+"""Of one statement that adds up the whole ledger; a service gives its own ten seconds."""
+
 
 def load_settings() -> Settings:
     """The settings of the service. Raises `CommandFailed` with everything that is wrong in them."""
@@ -93,7 +96,7 @@ def _read_postgres(settings: Settings, work: Callable[[Connection], R]) -> R:
         return work(connection)
 
     async def run() -> R:
-        store = create_store(settings)
+        store = create_store(settings, read_timeout_seconds=READ_TIMEOUT_SECONDS)
         try:
             await store.open()
             return await store.read(in_one_snapshot)

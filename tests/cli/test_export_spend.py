@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -174,6 +176,19 @@ def test_rows_of_parquet_are_written_in_groups(
     cli("export-spend", "--org", organization, "--file", str(file)).ok()
     found = parquet.ParquetFile(file)
     assert (found.num_row_groups, found.metadata.num_rows) == (2, RECORDS + 12)
+
+
+def test_the_commands_of_the_guide_run(
+    cli: Cli, organization: str, spent: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand in docs/cli.md, in a directory of their own."""
+    guide = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    section = guide.partition("\n## Exporting the ledger\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^outlay (export-spend .*)$", section, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        cli(*shlex.split(command), ORGANIZATION=organization).ok()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["october.csv", "october.parquet"]
 
 
 # Outages, from a service that is scripted

@@ -60,8 +60,11 @@ class Service:
     metrics_app: Starlette
 
 
-def create_store(settings: Settings) -> Store:
-    """Return the store that the settings name. Raises `StoreUnusable` where its driver is not installed."""
+def create_store(settings: Settings, *, read_timeout_seconds: float | None = None) -> Store:
+    """Return the store that the settings name. Raises `StoreUnusable` where its driver is not installed.
+
+    `read_timeout_seconds` is for reading all of a PostgreSQL's ledger.
+    """
     match settings.database:
         case SqliteDatabase(path):
             from outlay_server.store.sqlite import SqliteStore
@@ -74,7 +77,7 @@ def create_store(settings: Settings) -> Store:
                 raise StoreUnusable(
                     f"PostgreSQL needs the module {error.name}. Install it with: pip install 'outlay[postgres]'"
                 ) from error
-            return PostgresStore(url.get_secret_value())
+            return PostgresStore(url.get_secret_value(), read_timeout_seconds=read_timeout_seconds)
 
 
 def build(

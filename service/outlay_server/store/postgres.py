@@ -71,7 +71,15 @@ class PostgresStore:
 
     capabilities = Capabilities(replicas=True, survives_server_crash_apart=True)
 
-    def __init__(self, url: str, *, ids: Callable[[], str] = new_id) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        ids: Callable[[], str] = new_id,
+        read_timeout_seconds: float | None = None,
+    ) -> None:
+        """`read_timeout_seconds` is for who reads all of the ledger; None is what is right for calls."""
+        self._read_timeout_seconds = read_timeout_seconds or STATEMENT_TIMEOUT_SECONDS
         self._url = _asyncpg_url(url)
         self._new_id = ids
         self._clock = MonotonicClock()
@@ -91,7 +99,7 @@ class PostgresStore:
             pool_pre_ping=False,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_SECONDS,
-                "command_timeout": STATEMENT_TIMEOUT_SECONDS,
+                "command_timeout": self._read_timeout_seconds,
                 "server_settings": {"synchronous_commit": "on", "application_name": "outlay", "jit": "off"},
             },
         )
