@@ -18,7 +18,14 @@ from outlay_terraform.resources import shared
 from outlay_terraform.service import MANAGER, Service, new_request_id
 
 FORMATS: Final = ("STANDARD", "SLACK", "MAIL")
-EVENT_TYPES: Final = ("alert.crossed", "budget.updated", "cap.reached", "reservation.expired", "spend.overrun")
+EVENT_TYPES: Final = (
+    "alert.crossed",
+    "budget.updated",
+    "cap.reached",
+    "forecast.breached",
+    "reservation.expired",
+    "spend.overrun",
+)
 URI_MAX_BYTES: Final = 2_048
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # no secret: how secrets begin
 _SECRET_BYTES: Final = range(24, 65)
