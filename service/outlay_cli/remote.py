@@ -27,11 +27,20 @@ PAGE_SIZE_MAX: Final = 1000
 class Remote:
     """The two services, called with one key."""
 
-    def __init__(self, channel: grpc.Channel, settings: ClientSettings, *, source: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        settings: ClientSettings,
+        *,
+        source: str,
+        timeout_seconds: float,
+        takes_request_id: bool,
+    ) -> None:
         self.budgets = BudgetServiceStub(channel)
         self.admin = AdminServiceStub(channel)
         self._endpoint = settings.target
         self._timeout_seconds = timeout_seconds
+        self._takes_request_id = takes_request_id
         self._metadata = (("authorization", f"Bearer {settings.api_key}"), ("outlay-source", source))
 
     def call(self, method: "grpc.UnaryUnaryMultiCallable[Request, Answer]", request: Request) -> Answer:
@@ -43,7 +52,7 @@ class Remote:
                 error,
                 endpoint=self._endpoint,
                 timeout_seconds=self._timeout_seconds,
-                request_id=getattr(request, "request_id", ""),
+                request_id=getattr(request, "request_id", "") if self._takes_request_id else "",
             ) from error
 
     def stream(self, method: "grpc.UnaryStreamMultiCallable[Request, Answer]", request: Request) -> Iterator[Answer]:
@@ -57,11 +66,18 @@ class Remote:
 
 
 @contextmanager
-def connect(*, source: str = "cli", timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Remote]:
-    """A `Remote` by the environment of this process. Connects at the first call; `source` is what the audit shows."""
+def connect(
+    *, source: str = "cli", timeout_seconds: float = TIMEOUT_SECONDS, takes_request_id: bool = True
+) -> Iterator[Remote]:
+    """A `Remote` by the environment of this process. Connects at the first call.
+
+    `source` is what the audit shows. `takes_request_id` says that the command can be repeated with `--request-id`.
+    """
     settings = from_environment()
     with _channel(settings) as channel:
-        yield Remote(channel, settings, source=source, timeout_seconds=timeout_seconds)
+        yield Remote(
+            channel, settings, source=source, timeout_seconds=timeout_seconds, takes_request_id=takes_request_id
+        )
 
 
 def new_request_id() -> str:

@@ -10,12 +10,13 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from support.command_line import Ran
-from support.server import OUTLAY
+from support.server import OUTLAY, ServerProcess
 from sync.conftest import CommandLine
 
 
@@ -77,6 +78,15 @@ def test_an_empty_folder_is_an_error(outlay: CommandLine) -> None:
     for command in (("validate", "caps"), ("plan", "-f", "caps"), ("apply", "-f", "caps", "--prune"), ("drift",)):
         ran = outlay(*command)
         assert (ran.code, "there is no .yaml or .yml file in this folder" in ran.out + ran.err) == (1, True)
+
+
+def test_files_without_an_organization_are_an_error(outlay: CommandLine) -> None:
+    """What is left of a repository that was emptied must not read as the wish to have no caps."""
+    outlay.write("source.yaml", "source: platform/caps\n")
+    outlay("validate", "source.yaml").ok()
+    for command in ("plan", "apply", "drift"):
+        ran = outlay(command)
+        assert (ran.code, ran.out, "The files name no organization" in ran.err) == (1, "", True)
 
 
 def test_plan_exits_2_with_changes_unless_told_otherwise(outlay: CommandLine, acme: str) -> None:
@@ -292,14 +302,19 @@ def test_a_file_that_is_no_plan_is_refused(outlay: CommandLine, acme: str) -> No
 
 
 def on_terminal(
-    outlay: CommandLine, *arguments: str, answer: str, meanwhile: Callable[[], object] = lambda: None
+    outlay: CommandLine, *arguments: str, answer: str, meanwhile: Callable[[], object] = lambda: None, **more: str
 ) -> Ran:
     """Run a command with a terminal on its three ends; when it asks, do `meanwhile` and type `answer`."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [OUTLAY, *arguments],
         cwd=outlay.folder,
-        env={**os.environ, "OUTLAY_ENDPOINT": outlay.server.grpc_address, "OUTLAY_API_KEY": outlay.server.admin_key},
+        env={
+            **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
+            "OUTLAY_ENDPOINT": outlay.server.grpc_address,
+            "OUTLAY_API_KEY": outlay.server.admin_key,
+            **more,
+        },
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -337,6 +352,27 @@ def test_a_terminal_is_asked_with_the_plan_in_sight(outlay: CommandLine, acme: s
     assert outlay("budgets", "get", "x", "--org", acme).code == 1
     assert on_terminal(outlay, "apply", answer="y").code == 0
     assert outlay.budget(acme, "x")["hard_cap_micros"] == "50000000"
+
+
+def test_colours_are_for_terminals_that_want_them(outlay: CommandLine, acme: str) -> None:
+    outlay.write("a.yaml", caps(acme, "x: hard_cap: 5"))
+    assert "\x1b[" not in outlay("plan").out
+    assert "\x1b[32m+\x1b[0m" in on_terminal(outlay, "plan", answer="").out
+    assert "\x1b[" not in on_terminal(outlay, "plan", answer="", NO_COLOR="1").out
+
+
+def test_a_service_that_ends_between_plan_and_apply_applies_nothing(
+    tmp_path: Path, start_server: Callable[[], ServerProcess]
+) -> None:
+    """The plan was shown and agreed to; that nothing came of it is said, and the exit code says it too."""
+    server = start_server()
+    own = CommandLine(tmp_path, server)
+    own("orgs", "create", "acme").ok()
+    own.write("a.yaml", caps("acme", "x: hard_cap: 5"))
+    ran = on_terminal(own, "apply", answer="y", meanwhile=server.kill9)
+    assert ran.code == 1
+    assert "organizations/acme: not applied." in ran.out
+    assert "nothing answers at" in ran.out
 
 
 def test_some_applied_and_some_not_exits_3(outlay: CommandLine, acme: str) -> None:

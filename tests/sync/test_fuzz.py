@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,6 +87,12 @@ def _read(content: bytes) -> None:
 @settings(max_examples=600)
 def test_a_mutated_file_is_read_or_complained_about(seed: int, rounds: int) -> None:
     _read(_mutated(seed, rounds))
+
+
+@pytest.mark.deep
+def test_fifty_thousand_mutated_files_are_read_or_complained_about() -> None:
+    for seed in range(50_000):
+        _read(_mutated(seed, 1 + seed % 12))
 
 
 @given(st.binary(max_size=200))

@@ -8,6 +8,7 @@ from typing import Any
 from outlay_cli.caps import desired, problems_view, service
 from outlay_cli.caps.options import Output
 from outlay_cli.caps.progress import progress
+from outlay_cli.errors import CommandFailed
 from outlay_sync.options import Options
 from outlay_sync.planning import Plan, make_plan
 from outlay_sync.problems import InvalidFilesError
@@ -25,5 +26,7 @@ def from_files(paths: Sequence[Path], source: str, output: Output, options: Opti
     except InvalidFilesError as error:
         problems_view.show_invalid(error, output, err=True)
         return None
+    if not wanted.organizations:
+        raise CommandFailed("The files name no organization, so there is nothing that they could be compared with.")
     with service.connect() as connected:
         return make_plan(wanted, connected, options, os.environ, progress("Planning"))

@@ -83,7 +83,7 @@ class GrpcService:
 @contextmanager
 def connect() -> Iterator[GrpcService]:
     """The service; connects at the first call. The audit shows `yaml` as the source of its changes."""
-    with remote.connect(source="yaml", timeout_seconds=TIMEOUT_SECONDS) as connected:
+    with remote.connect(source="yaml", timeout_seconds=TIMEOUT_SECONDS, takes_request_id=False) as connected:
         yield GrpcService(connected)
 
 
