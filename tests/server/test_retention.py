@@ -39,9 +39,12 @@ class DeadStore:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.asked_three_times = asyncio.Event()
 
     async def read(self, work: object) -> object:
         self.asked += 1
+        if self.asked == 3:
+            self.asked_three_times.set()
         raise StorageUnavailable
 
 
@@ -61,7 +64,6 @@ async def test_a_round_that_fails_is_followed_by_the_next(
     store = DeadStore()
     task = asyncio.create_task(Retention(store, 86_400).run())  # type: ignore[arg-type]
     with caplog.at_level(logging.WARNING):
-        while store.asked < 3:
-            await asyncio.sleep(0)
+        await store.asked_three_times.wait()
     task.cancel()
     assert "pruning was put off" in caplog.text
