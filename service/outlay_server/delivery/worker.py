@@ -32,7 +32,7 @@ IN_FLIGHT_MAX: Final = 256
 IN_FLIGHT_PER_ORGANIZATION_MAX: Final = 40
 IN_FLIGHT_PER_ENDPOINT_MAX: Final = 10
 
-CLAIMED_ENDPOINTS_MAX: Final = 20
+CLAIMED_ENDPOINTS_MAX: Final = 10
 """Endpoints that one transaction takes from: it holds the ledger of the embedded store meanwhile."""
 
 LEASE_SECONDS: Final = 60

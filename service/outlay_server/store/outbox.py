@@ -21,7 +21,7 @@ from outlay_server.store import tables
 from outlay_server.store.connection_driver import ConnectionDriver
 
 FAN_OUT_EVENTS_MAX: Final = 100
-FAN_OUT_DELIVERIES_MAX: Final = 500
+FAN_OUT_DELIVERIES_MAX: Final = 200
 """Rows that one transaction writes: a few milliseconds."""
 
 DUE_ENDPOINTS_MAX: Final = 1_000
