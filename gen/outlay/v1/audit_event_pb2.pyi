@@ -46,9 +46,11 @@ class AuditEvent(_message.Message):
     action: _builtins.str
     """What was done, such as `budget.updated`, `budget.created`, `organization.updated`, `api_key.revoked`."""
     actor: _builtins.str
-    """Who did it: the name of the API key (never its secret), or `platform` for the platform key."""
+    """Who did it: the name of the API key (never its secret), `platform` for the platform key, or `server` where nobody
+    asked: a webhook endpoint that is gone or fails is disabled.
+    """
     source: _builtins.str
-    """By which way it came: `grpc`, `rest`, `yaml`, `terraform` or `cli`."""
+    """By which way it came: `grpc`, `rest`, `yaml`, `terraform`, `cli` or `server`."""
     request_id: _builtins.str
     """The request_id that the caller sent, else the one that the server gave the call and put into its logs."""
     resource: _builtins.str

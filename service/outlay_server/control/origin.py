@@ -10,7 +10,7 @@ class Origin:
     actor: str
     """Name of the API key, or `platform` for the platform's own."""
     source: str
-    """grpc, rest, yaml, terraform or cli."""
+    """grpc, rest, yaml, terraform, cli or server."""
     correlation_id: str
     """Of the call, as in the logs."""
     is_platform: bool
