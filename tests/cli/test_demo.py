@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
@@ -60,11 +61,14 @@ def test_the_demo_shows_everything_and_its_books_agree(
         "ALERT 75 %:",
         "ALERT 100 %:",
         "kill -9, with",
+        "VERIFIED alert.crossed 75 %",
+        "VERIFIED alert.crossed 100 %",
         "acknowledged records",
         "decision        DENIED",
         "reason          HARD_CAP_REACHED",
         "GetBudget         500,000,000 micros (500.00 USD) spent, 0.00 held",
         "The books agree to the micro.",
+        "sign in with  sk_",
         "one cent without limits: ALLOWED; with them again: DENIED",
     ]
     assert [line for line in shown if line not in out] == []
@@ -76,6 +80,7 @@ def test_the_lines_to_do_it_by_hand_do_it(tmp_path: Path) -> None:
     """Every line that the demo prints is run as it was printed, in one shell."""
     with demo("--keep", folder=tmp_path) as process:
         lines = _lines_until_it_serves(process)
+        _look_at_the_console(lines)
         commands = "\n".join(lines[lines.index("By hand, while `outlay demo --keep` runs") + 1 :])
         ran = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, timeout=60, check=False)
         process.send_signal(signal.SIGINT)
@@ -86,6 +91,22 @@ def test_the_lines_to_do_it_by_hand_do_it(tmp_path: Path) -> None:
     assert "decision        DENIED" in ran.stdout
     assert ran.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def _look_at_the_console(lines: list[str]) -> None:
+    """With the address and the key as they were printed: everything that a console can show is there."""
+    address = next(line.split()[-1] for line in lines if line.startswith("  open "))
+    key = next(line.split()[-1] for line in lines if line.startswith("  sign in with "))
+    with httpx2.Client(follow_redirects=True) as client:
+        origin = {"sec-fetch-site": "same-origin"}
+        root, _, organization = address.partition("/organizations/")
+        assert client.post(f"{root}/sign-in", data={"api_key": key}, headers=origin).status_code == 200
+        research = client.get(f"{root}/organizations/{organization}/budgets/research").text
+        pages = {path: client.get(f"{address}{path}").text for path in ("", "/alerts", "/audit", "/keys", "/webhooks")}
+    for shown in ('class="forecast"', "<dt>Denied</dt><dd>1</dd>", "large-3", "(raised)", '<h2 id="audit-title">'):
+        assert shown in research, shown
+    assert "<dt>Held</dt><dd>0.00</dd>" not in research
+    assert [path for path, text in pages.items() if "<table" not in text] == []
 
 
 def test_a_demo_that_is_interrupted_takes_its_server_with_it(tmp_path: Path) -> None:

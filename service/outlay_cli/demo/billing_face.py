@@ -8,7 +8,7 @@ from outlay_cli.errors import CommandFailed
 
 PATH: Final = "/v1/organizations/billing/spending-caps"
 
-SOFT_BUDGET: Final = {
+SOFT_BUDGET: Final[dict[str, Any]] = {
     "monthly_spending_budget": 10000,
     "spending_alert_thresholds": [75, 100],
     "spending_alerts_enabled": True,

@@ -13,6 +13,7 @@ from outlay.v1.budget_pb2 import Budget
 from outlay.v1.budget_service_pb2_grpc import BudgetServiceStub
 from outlay.v1.organization_pb2 import Organization
 from outlay.v1.spend_record_pb2 import SpendRecord
+from outlay.v1.webhook_endpoint_pb2 import WebhookEndpoint
 from outlay_cli.demo.callers import UNIT, Metadata
 
 if TYPE_CHECKING:
@@ -44,27 +45,41 @@ class Service:
 
     def __init__(self, channel: grpc.aio.Channel, admin_key: str) -> None:
         self.budgets: BudgetServiceAsyncStub = BudgetServiceStub(channel)
-        self._admin: AdminServiceAsyncStub = AdminServiceStub(channel)
-        self._admin_metadata = bearer(admin_key)
+        self.admin: AdminServiceAsyncStub = AdminServiceStub(channel)
+        self.admin_metadata = bearer(admin_key)
         self.metadata: Metadata = ()
         """Of the organization's own key, once `create_organization` made it."""
 
     async def create_organization(self, id: str) -> str:
         """Create the organization and a key of its own, and return the key."""
-        await self._admin.CreateOrganization(
+        await self.admin.CreateOrganization(
             admin_service_pb2.CreateOrganizationRequest(
                 organization_id=id, organization=Organization(display_name="Outlay demo")
             ),
-            metadata=self._admin_metadata,
+            metadata=self.admin_metadata,
         )
-        key = await self._admin.CreateApiKey(
+        key = await self.admin.CreateApiKey(
             admin_service_pb2.CreateApiKeyRequest(
                 parent=f"organizations/{id}", api_key=ApiKey(display_name="demo", scopes=SCOPES)
             ),
-            metadata=self._admin_metadata,
+            metadata=self.admin_metadata,
         )
         self.metadata = bearer(key.secret)
         return key.secret
+
+    async def create_webhook(self, organization: str, uri: str) -> str:
+        """Have alerts of the organization sent to `uri`, and return the secret that they are signed with."""
+        endpoint = await self.admin.CreateWebhookEndpoint(
+            admin_service_pb2.CreateWebhookEndpointRequest(
+                parent=f"organizations/{organization}",
+                webhook_endpoint_id="demo",
+                webhook_endpoint=WebhookEndpoint(
+                    display_name="The demo's receiver", uri=uri, event_types=["alert.crossed"]
+                ),
+            ),
+            metadata=self.admin_metadata,
+        )
+        return endpoint.secret
 
     async def budget(self) -> Budget:
         request = budget_service_pb2.GetBudgetRequest(name=f"{_OWN}/budgets/spending")
@@ -73,7 +88,7 @@ class Service:
     async def alerts(self) -> Sequence[Alert]:
         """Oldest first."""
         request = admin_service_pb2.ListAlertsRequest(parent=_OWN, page_size=_PAGE_SIZE)
-        answer = await self._admin.ListAlerts(request, metadata=self.metadata)
+        answer = await self.admin.ListAlerts(request, metadata=self.metadata)
         return list(reversed(answer.alerts))
 
     async def records(self) -> list[SpendRecord]:

@@ -19,10 +19,11 @@ import grpc
 from outlay.v1.alert_pb2 import AlertBasis
 from outlay.v1.budget_service_pb2 import Decision
 from outlay_cli import spend_view, text
-from outlay_cli.demo import by_hand
+from outlay_cli.demo import by_hand, showcase
 from outlay_cli.demo.billing_face import HARD_CAP, NO_LIMITS, PATH, SOFT_BUDGET, BillingFace
 from outlay_cli.demo.books import Books
 from outlay_cli.demo.callers import CALLERS, UNIT, Shared, run_caller, spend_the_rest
+from outlay_cli.demo.receiver import Receiver
 from outlay_cli.demo.screen import Screen
 from outlay_cli.demo.server import DemoServer
 from outlay_cli.demo.service import Service, open_channel
@@ -32,6 +33,7 @@ from outlay_cli.exits import ExitCode
 CAP_MICROS: Final = 500_000_000
 CRASH_AT_MICROS: Final = 300_000_000
 POLL_SECONDS: Final = 0.1
+DELIVERY_TIMEOUT_SECONDS: Final = 30.0
 A_CENT_MICROS: Final = 10_000
 
 
@@ -64,7 +66,8 @@ async def _scene(server: DemoServer, screen: Screen) -> "AsyncIterator[Scene]":
         key = await service.create_organization(organization)
         face = BillingFace(server.http_url, key)
         try:
-            yield Scene(server, screen, service, face, organization, key)
+            with Receiver() as receiver:
+                yield Scene(server, screen, service, face, receiver, organization, key)
         finally:
             await face.close()
 
@@ -81,6 +84,7 @@ class Scene:
     screen: Screen
     service: Service
     face: BillingFace
+    receiver: Receiver
     organization: str
     key: str
     crashed: bool = False
@@ -89,10 +93,13 @@ class Scene:
     async def play(self) -> bool:
         """Play every part and say whether the books agree."""
         await self.set_limits()
+        secret = await self.be_told()
         shared = await self.work()
+        await self.show_deliveries()
         await self.show_denial(shared)
         agree = await self.show_books(shared)
         await self.lift_limits()
+        await self.show_console(secret)
         self.show_commands()
         return agree
 
@@ -109,6 +116,13 @@ class Scene:
             "hard_cap_enabled",
         )
         self.screen.say(f"200  {json.dumps({name: answer[name] for name in shown})}")
+
+    async def be_told(self) -> str:
+        """Register the receiver for alerts, and return the secret that they are signed with."""
+        secret = await self.service.create_webhook(self.organization, self.receiver.url)
+        self.receiver.trust(secret)
+        self.screen.say(f"alerts are sent to {self.receiver.url}, signed")
+        return secret
 
     async def work(self) -> Shared:
         """Callers spend until the cap denies, and the server dies under them on the way."""
@@ -174,6 +188,33 @@ class Scene:
             f" {text.amount(sum(shared.acknowledged.values()), UNIT)}, are there"
         )
         shared.server_is_up.set()
+
+    async def show_deliveries(self) -> None:
+        """What the receiver was sent, and verified. Raises `CommandFailed` where an alert does not come."""
+        self.screen.heading("At the receiver, whose messages outlive a kill -9")
+        missing = set(SOFT_BUDGET["spending_alert_thresholds"])
+        deadline = time.monotonic() + DELIVERY_TIMEOUT_SECONDS
+        while missing := missing - self.receiver.thresholds(self.organization):
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"The alert of {min(missing)} % did not reach the receiver.")
+            await asyncio.sleep(POLL_SECONDS)
+        for message_id, message in self.receiver.verified.items():
+            data = message["data"]
+            percents = ", ".join(str(percent) for percent in data["thresholds_percent"])
+            self.screen.say(
+                f"VERIFIED {message['type']} {percents} %, {data['spent']} {data['unit']} spent, {message_id}"
+            )
+
+    async def show_console(self, secret: str) -> None:
+        """Somewhere to look around: a second organization in the middle of its month."""
+        # A name of its own on a shared database, as the first one has.
+        organization = f"studio{self.organization.removeprefix('demo').removeprefix('acme')}"
+        shown = await showcase.build(
+            self.service, organization, webhook_uri=self.receiver.url, secret=secret, now=showcase.utc_now()
+        )
+        self.screen.heading("The console, while `outlay demo --keep` runs")
+        address = f"{self.server.http_url}/console/organizations/{shown.organization}"
+        self.screen.pairs([("open", address), ("sign in with", shown.key)])
 
     async def show_denial(self, shared: Shared) -> None:
         """What the callers met at the cap, and what one cent meets now."""
