@@ -16,6 +16,8 @@ FILES = [
     "audit_event",
     "budget",
     "budget_service",
+    "caps",
+    "delivery",
     "error_reason",
     "organization",
     "reservation",

@@ -22,6 +22,7 @@ _SINGULAR: Final = {
     "reservations": "reservation",
     "apiKeys": "api_key",
     "webhookEndpoints": "webhook_endpoint",
+    "deliveries": "delivery",
 }
 
 _ORGANIZATION: Final = {
