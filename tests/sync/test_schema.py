@@ -12,8 +12,11 @@ from docs.tables import ROOT
 from outlay_cli.caps.rules import RULES
 from outlay_server.domain import limits
 from outlay_server.domain.amounts import UNIT_PATTERN
+from outlay_server.domain.budget import Enforcement
+from outlay_server.domain.caps import MANAGED_BUDGET_PATHS, MANAGED_ENDPOINT_PATHS, MANAGED_ORGANIZATION_PATHS
 from outlay_server.domain.cycle import Period
 from outlay_server.domain.event import EventType
+from outlay_server.domain.webhook import WebhookFormat
 from outlay_sync import documents
 from outlay_sync.desired import SOURCE
 from outlay_sync.fields import ENVIRONMENT_NAME
@@ -68,6 +71,16 @@ def test_every_field_of_the_loader_is_described() -> None:
     assert set(definitions["webhook_endpoint"]["properties"]) == set(documents.WEBHOOK_KEYS)
     described = [BUDGET, ORGANIZATION, definitions["gate"]["properties"], definitions["webhook_endpoint"]["properties"]]
     assert all(field["description"] for fields in described for field in fields.values())
+
+
+def test_everything_that_the_service_lets_caps_in_code_say_can_be_written() -> None:
+    """A setting that is new in the contract and has no field here is noticed."""
+    fields = {field.path for field in (*documents.BUDGET_FIELDS.values(), *documents.CYCLE_FIELDS.values())}
+    assert {"unit", "cycle", *fields} == MANAGED_BUDGET_PATHS
+    assert {"display_name", "gates"} == MANAGED_ORGANIZATION_PATHS
+    assert {"secret", *(field.path for field in documents.WEBHOOK_FIELDS.values())} == MANAGED_ENDPOINT_PATHS
+    assert set(documents.WEBHOOK_FORMATS) == {kind.value for kind in WebhookFormat}
+    assert set(documents.ENFORCEMENTS) == {kind.value for kind in Enforcement}
 
 
 def test_its_bounds_are_those_of_the_service() -> None:
