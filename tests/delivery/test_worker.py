@@ -22,14 +22,14 @@ from delivery.outbox import (
 )
 from delivery.receiver import receiving
 from delivery.senders import SECRET, sending
-from ledger.stores import DAY_MICROS, PLATFORM, SettableClock, new_organization, opened, set_budget
+from ledger.stores import DAY_MICROS, PLATFORM, SettableClock, disagreement, new_organization, opened, set_budget
 from outlay_server.control import organizations, webhook_endpoints
 from outlay_server.control.webhook_endpoints import Secret
 from outlay_server.delivery.worker import LEASE_SECONDS
 from outlay_server.domain.errors import EndpointDisabled, StorageUnavailable
 from outlay_server.domain.instant import MICROS_PER_SECOND
 from outlay_server.domain.webhook import THREE_DAYS, DeliveryState, DisableReason, WebhookFormat
-from outlay_server.store import outbox
+from outlay_server.store import ledger_reads, outbox
 from outlay_server.store.contract import Store
 from outlay_server.store.sealing import PlainSealer
 
@@ -404,3 +404,16 @@ async def test_slack_and_standard_endpoints_stand_side_by_side(timed_store: Stor
     by_path = {one.path: one for one in receiver.received}
     assert by_path["/slack"].message_id == ""
     assert by_path["/standard"].is_genuine(SECRET)
+
+
+async def test_the_server_tells_the_audit_what_it_disabled_by_itself(timed_store: Store) -> None:
+    """With nobody as its actor, in the chain like every change."""
+    async with receiving(lambda *_: "410") as receiver, worker_of(timed_store) as worker:
+        await endpoint(timed_store, receiver.url())
+        await happen(timed_store)
+        await work(worker)
+    newest = (await timed_store.read(lambda c: ledger_reads.audit_events(c, "acme", None, 1)))[0].draft
+    assert (newest.action, newest.actor, newest.source) == ("webhook_endpoint.updated", "server", "server")
+    assert newest.after is not None
+    assert (newest.after["disabled"], newest.after["disable_reason"]) == (True, "GONE")
+    assert await disagreement(timed_store) is None
