@@ -66,6 +66,11 @@ def test_the_wheel_holds_nothing_but_the_packages(wheel_names: set[str]) -> None
     assert {top for top in tops if not top.endswith(".dist-info")} == set(_packages())
 
 
+def test_the_wheel_brings_the_schema_of_caps_files(wheel_names: set[str]) -> None:
+    """Without it there is neither `outlay schema` nor a server, which serves it."""
+    assert "outlay_sync/caps.schema.json" in wheel_names
+
+
 def test_the_wheel_brings_the_command(wheel_names: set[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"outlay": "outlay_cli.main:main"}
