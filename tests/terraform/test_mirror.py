@@ -87,7 +87,7 @@ def test_init_finds_the_provider_offline_and_its_hash_holds(installed: Workspace
     lock = (installed.folder / ".terraform.lock.hcl").read_text()
     assert "registry.terraform.io/outlay/outlay" in lock
     installed.budgets(_many(tenant, 2))
-    installed.apply()
+    installed.ok("apply", "-auto-approve")
     installed.ok("init", "-no-color", "-lockfile=readonly")
     assert (installed.folder / ".terraform.lock.hcl").read_text() == lock
 
