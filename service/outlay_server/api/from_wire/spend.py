@@ -62,7 +62,7 @@ def check(request: pb.CheckSpendRequest, caller: Caller, batch_organization: str
     """A check; an item of a batch takes its organization from it.
 
     Callers send the same request again and again, but for its amount and its request_id. What is left without these two
-    is looked up in one go instead of reading ten fields, each through the wire's accessors: 3 µs instead of 19.
+    is looked up in one go instead of reading ten fields, each through the wire's accessors: 6 µs instead of 19.
     """
     amount, request_id = request.amount_micros, request.request_id
     request.ClearField("amount_micros")
