@@ -98,7 +98,7 @@ class DeliveryMetrics(Collector):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._attempts = dict.fromkeys(("delivered", "failed", "dead"), 0)
-        self._backlog: outbox.Backlog | None = None
+        self._backlog = outbox.Backlog(0, 0, None)
         self._oldest_at = 0.0
 
     def delivery_attempted(self, result: str) -> None:
@@ -132,8 +132,6 @@ class DeliveryMetrics(Collector):
         for result, count in self._attempts.items():
             attempts.add_metric((result,), count)
         yield attempts
-        if self._backlog is None:
-            return
         age_seconds = max(0.0, time.monotonic() - self._oldest_at) if self._oldest_at else 0.0
         yield GaugeMetricFamily(
             "outlay_events_new", "Events whose deliveries have not been written yet.", value=self._backlog.new_events
