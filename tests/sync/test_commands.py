@@ -51,6 +51,7 @@ def test_usage_errors_exit_64(outlay: CommandLine, acme: str) -> None:
         ("plan", "-f", "a.yaml", "--source", "a b"),
         ("apply", "plan.json", "-f", "a.yaml"),
         ("apply", "."),
+        ("apply", "plan.json", "--adopt"),
         ("drift", "--prune"),
         ("export",),
         ("export", "-o", "x", "--source", "a b"),
@@ -350,7 +351,8 @@ def test_a_terminal_is_asked_with_the_plan_in_sight(outlay: CommandLine, acme: s
     assert outlay("budgets", "get", "x", "--org", acme).code == 1
     assert on_terminal(outlay, "apply", answer="ctrl-c").code == 130
     assert outlay("budgets", "get", "x", "--org", acme).code == 1
-    assert on_terminal(outlay, "apply", answer="y").code == 0
+    applied = on_terminal(outlay, "apply", answer="y")
+    assert (applied.code, applied.out.count("Plan: 1 to create.")) == (0, 1)
     assert outlay.budget(acme, "x")["hard_cap_micros"] == "50000000"
 
 

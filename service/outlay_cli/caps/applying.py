@@ -35,11 +35,12 @@ def apply_files(paths: Sequence[Path], source: str, options: Options, output: Ou
     plan = planned.from_files(paths, source, output, options)
     if plan is None:
         return ExitCode.ERROR
-    if asks and plan.has_changes and not plan.failures and not _refused(plan):
-        plan_text.show_text(plan, "apply")
+    is_shown = asks and plan.has_changes and not plan.failures and not _refused(plan)
+    if is_shown:
+        plan_text.show_text(plan, "apply", err=output in ("json", "markdown"))
         if not click.confirm("Apply this?", err=True):
             raise CommandFailed("Nothing was changed.")
-    return _apply(plan, output)
+    return _apply(plan, output, is_shown=is_shown)
 
 
 def apply_saved(path: Path, options: Options, output: Output) -> ExitCode:
@@ -54,7 +55,7 @@ def apply_saved(path: Path, options: Options, output: Output) -> ExitCode:
         _allow(organization, options)
     with service.connect() as connected:
         plan = planning.plan_again(saved, connected, os.environ, progress("Planning"))
-    return _apply(plan, output)
+    return _apply(plan, output, is_shown=False)
 
 
 def _allow(organization: OrganizationPlan, options: Options) -> None:
@@ -65,24 +66,23 @@ def _allow(organization: OrganizationPlan, options: Options) -> None:
     request.allow_deleting_in_use |= options.allow_deleting_in_use
 
 
-def _apply(plan: Plan, output: Output) -> ExitCode:
-    """Apply every organization of a plan, once nothing of it is refused."""
+def _apply(plan: Plan, output: Output, *, is_shown: bool) -> ExitCode:
+    """Apply every organization of a plan, once nothing of it is refused. `is_shown` says that people have seen it."""
     lacking = (planning.lacking(organization, os.environ) for organization in plan.organizations)
     plan = replace(plan, failures=[*plan.failures, *filter(None, lacking)])
+    if not is_shown:
+        plan_view.show_before(plan, output, "apply")
     refused = list(_refused(plan))
-    if plan.failures or refused or not plan.has_changes:
-        plan_view.show(plan, output, "apply")
-        if refused:
-            raise CommandFailed(_refusal_text(refused))
-        return ExitCode.ERROR if plan.failures else ExitCode.DONE
     outcome = Outcome()
     try:
-        _apply_organizations(plan, outcome)
-    except KeyboardInterrupt:
-        _show(plan, output, outcome)
-        raise
-    _show(plan, output, outcome)
-    if not outcome.failures:
+        if not plan.failures and not refused:
+            _apply_organizations(plan, outcome)
+    finally:
+        # Where it was interrupted, what was done until then.
+        plan_view.show_after(plan, output, "apply", outcome)
+    if refused:
+        raise CommandFailed(_refusal_text(refused))
+    if not plan.failures and not outcome.failures:
         return ExitCode.DONE
     return ExitCode.PARTIAL if "applied" in outcome.statuses.values() else ExitCode.ERROR
 
@@ -106,10 +106,6 @@ def _status(failure: Failure | None) -> Status:
     if failure is None:
         return "applied"
     return "unknown" if failure.is_effect_unknown else "failed"
-
-
-def _show(plan: Plan, output: Output, outcome: Outcome) -> None:
-    plan_view.show(plan, output, "apply", outcome)
 
 
 def _refused(plan: Plan) -> list[tuple[str, CapsWarning]]:

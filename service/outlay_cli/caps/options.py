@@ -6,11 +6,12 @@ from typing import Any, Final, Literal, TypeVar
 
 import click
 
+from outlay_sync.options import MAX_DELETES_DEFAULT
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 Output = Literal["text", "json", "markdown", "github"]
 
-MAX_DELETES_DEFAULT: Final = 10
 _MAX_DELETES_MAX: Final = 1_000
 
 output_option = click.option(

@@ -13,7 +13,7 @@ from outlay_sync import describe
 from outlay_sync.planning import Failure, OrganizationPlan, Plan, tally, type_name
 
 
-def show_json(plan: Plan, title: Title, outcome: Outcome | None, failures: Sequence[Failure]) -> None:
+def show_json(plan: Plan, title: Title, outcome: Outcome, failures: Sequence[Failure]) -> None:
     document: dict[str, Any] = {
         "manager": plan.manager,
         "has_changes": plan.has_changes,
@@ -22,7 +22,7 @@ def show_json(plan: Plan, title: Title, outcome: Outcome | None, failures: Seque
         "errors": [{"organization": failure.name, "problems": problems_json(failure.problems)} for failure in failures],
     }
     if title == "apply":
-        document["outcome"] = dict(outcome.statuses) if outcome is not None else {}
+        document["outcome"] = dict(outcome.statuses)
     output.print_json(document)
 
 

@@ -15,7 +15,7 @@ COMMENT_MAX_LENGTH: Final = 60_000
 """Characters; GitHub refuses a comment of more than 65,536."""
 
 
-def markdown(plan: Plan, title: Title, outcome: Outcome | None = None) -> str:
+def markdown(plan: Plan, title: Title, outcome: Outcome) -> str:
     """The whole as a comment on a pull request; cut where GitHub would refuse it."""
     blocks = _markdown_blocks(plan, title, outcome)
     text = ""
@@ -26,13 +26,13 @@ def markdown(plan: Plan, title: Title, outcome: Outcome | None = None) -> str:
     return text
 
 
-def _markdown_blocks(plan: Plan, title: Title, outcome: Outcome | None) -> Iterator[str]:
+def _markdown_blocks(plan: Plan, title: Title, outcome: Outcome) -> Iterator[str]:
     yield f"### Outlay: {headline(plan, title)}\n"
-    if outcome is not None and outcome.statuses:
+    if outcome.statuses:
         yield "\n"
         for name, status in outcome.statuses.items():
             yield f"- {markdown_text(name)}: {STATUS_TEXTS[status]}\n"
-    for failure in (*plan.failures, *(outcome.failures if outcome is not None else ())):
+    for failure in (*plan.failures, *outcome.failures):
         yield f"\n**{markdown_text(failure.name)} failed**\n\n"
         yield "".join(f"- {markdown_text(str(problem))}\n" for problem in failure.problems)
     for organization in plan.organizations:

@@ -16,24 +16,24 @@ from outlay_sync.planning import OrganizationPlan, Plan, type_name
 _COLORS: Final = {"create": "green", "update": "yellow", "adopt": "cyan", "delete": "red"}
 
 
-def show_text(plan: Plan, title: Title) -> None:
-    """Print changes as lines for people."""
+def show_text(plan: Plan, title: Title, *, err: bool = False) -> None:
+    """Print changes as lines for people; `err` where standard output is for programs."""
     for organization in plan.organizations:
         changes = organization.changes
         if changes:
-            click.echo(printable(organization.name))
+            click.echo(printable(organization.name), err=err)
         for change in changes:
             for line in _text_lines(organization, change):
-                click.echo(line)
+                click.echo(line, err=err)
         if changes:
-            click.echo()
-    click.echo(style(headline(plan, title), bold=True))
+            click.echo(err=err)
+    click.echo(style(headline(plan, title), bold=True), err=err)
     for note in notes(plan, title):
-        click.echo(note)
+        click.echo(note, err=err)
 
 
-def show_outcome(outcome: Outcome | None) -> None:
-    for name, status in (outcome.statuses if outcome is not None else {}).items():
+def show_outcome(outcome: Outcome) -> None:
+    for name, status in outcome.statuses.items():
         click.echo(f"{printable(name)}: {STATUS_TEXTS[status]}")
 
 

@@ -13,22 +13,33 @@ from outlay_sync import describe
 from outlay_sync.planning import Plan
 
 
-def show(plan: Plan, form: Output, title: Title, outcome: Outcome | None = None) -> None:
-    """Print the whole of it, failures too."""
-    failures = [*plan.failures, *(outcome.failures if outcome is not None else ())]
+def show(plan: Plan, form: Output, title: Title) -> None:
+    """Print what there is to do, and what could not be planned."""
+    show_before(plan, form, title)
+    show_after(plan, form, title, Outcome())
+
+
+def show_before(plan: Plan, form: Output, title: Title) -> None:
+    """Print what there is to do, in the forms that are read as they come; the others are one document at the end."""
+    if form in ("text", "github"):
+        show_text(plan, title)
+    if form == "github":
+        _annotate(plan, title)
+
+
+def show_after(plan: Plan, form: Output, title: Title, outcome: Outcome) -> None:
+    """Print what came of it; for a document the whole."""
+    failures = [*plan.failures, *outcome.failures]
     match form:
         case "json":
             show_json(plan, title, outcome, failures)
         case "markdown":
             click.echo(markdown(plan, title, outcome), nl=False)
         case "github":
-            show_text(plan, title)
-            _annotate(plan, title)
             show_outcome(outcome)
             for failure in failures:
                 show_annotations(failure.problems)
         case "text":
-            show_text(plan, title)
             show_outcome(outcome)
             for failure in failures:
                 show_problems(failure.problems, err=True)

@@ -38,6 +38,8 @@ def apply(plan: Path | None, paths: Sequence[Path], source: str, yes: bool, outp
     if plan is not None and (paths or source):
         raise click.UsageError("Give PLAN, or files with -f and --source; a plan has its files in it.")
     options = planned.options(allowed)
+    if plan is not None and options.changes_what_is_done:
+        raise click.UsageError("--adopt, --force, --prune and --max-deletes belong to the plan: give them there.")
     if plan is not None:
         return applying.apply_saved(plan, options, output)
     return applying.apply_files(paths_or_here(paths), source, options, output, assume_yes=yes)
