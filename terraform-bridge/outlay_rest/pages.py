@@ -77,7 +77,7 @@ def missing_console_route(module: str) -> BaseRoute:
         text = f"The console needs the module {module}. Install it with: pip install 'outlay[console]'\n"
         return Response(text, status_code=501, media_type="text/plain", headers=dict(SECURITY_HEADERS))
 
-    return Route("/console/{rest:path}", missing)
+    return Route("/console{rest:path}", missing)
 
 
 async def _docs(request: Request) -> Response:

@@ -36,17 +36,25 @@ def test_a_day_is_marked_by_its_hours() -> None:
 @pytest.mark.parametrize(
     ("cap_micros", "shown"),
     [
-        (500_000_000, ["0", "200", "400"]),
-        (50_000, ["0", "0.02", "0.04"]),
-        (1_000_000_000, ["0", "250", "500", "750", "1k"]),
-        (10**17, ["0", "25B", "50B", "75B", "100B"]),
-        (9 * 10**18, ["0", "2.5T", "5T", "7.5T"]),
+        (500_000_000, ["0", "100", "200", "300", "400", "500"]),
+        (50_000, ["0", "0.01", "0.02", "0.03", "0.04", "0.05"]),
+        (1_000_000_000, ["0", "200", "400", "600", "800", "1k"]),
+        (10**17, ["0", "20B", "40B", "60B", "80B", "100B"]),
+        (9 * 10**18, ["0", "2T", "4T", "6T", "8T"]),
     ],
 )
 def test_marks_of_spend_are_round_and_short_enough_for_the_margin(cap_micros: int, shown: list[str]) -> None:
     start = datetime(2026, 11, 1, tzinfo=UTC)
     marks = chart(start, start + timedelta(days=30), cap_micros=cap_micros).y_ticks
     assert [figures.short(mark.micros) for mark in marks] == shown
+
+
+def test_names_of_limits_that_lie_close_together_do_not_meet() -> None:
+    start, end = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    for budget_micros in (1_000, 950, 1_050, 500):
+        drawn = cycle_chart(start, end, start, [], cap_micros=1_000, budget_micros=budget_micros, outlook=None)
+        high, low = sorted(rule.text_y for rule in drawn.rules)
+        assert low - high >= 20 or budget_micros == 1_000
 
 
 def test_nothing_spent_against_nothing_is_a_chart_too() -> None:

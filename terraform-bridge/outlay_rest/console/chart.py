@@ -4,7 +4,7 @@ All lengths are in the units of one `viewBox`, so that the picture fits any widt
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
@@ -12,12 +12,17 @@ from typing import Final
 WIDTH: Final = 720
 HEIGHT: Final = 260
 LEFT: Final = 78
-RIGHT: Final = 14
+RIGHT: Final = 34
 TOP: Final = 14
 BOTTOM: Final = 30
 
 _X_TICKS_MAX: Final = 6
-_Y_TICKS_MAX: Final = 4
+_Y_TICKS_MAX: Final = 5
+_TEXT_HEIGHT: Final = 26
+"""On a phone, where the whole picture is small and its text is set larger."""
+_ABOVE: Final = 5
+_BELOW: Final = 18
+_RULE_CLASSES: Final = {"limit": "cap", "soft budget": "soft"}
 _ROUND_STEPS: Final = (1, 2, 2.5, 5, 10)
 _HOURS_UP_TO: Final = timedelta(days=2)
 """A stretch up to this long is marked by the hour."""
@@ -39,6 +44,8 @@ class Rule:
     """A horizontal line."""
 
     y: float
+    text_y: float
+    """The base line of its name."""
     name: str
     css_class: str
 
@@ -50,8 +57,6 @@ class Tick:
     at: float
     micros: int = 0
     text: str = ""
-    anchor: str = "middle"
-    """Which part of the text stands at the mark: the middle, or at the edge its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,9 @@ def cycle_chart(
         line.append((max(start, min(instant, now)), total))
         total += micros
     line.append((now, total))
+    limits = {"limit": cap_micros, "soft budget": budget_micros}
     highest = max(
-        [total, 1, *(value for value in (cap_micros, budget_micros) if value is not None)]
+        [total, 1, *(value for value in limits.values() if value is not None)]
         + ([outlook.high_micros] if outlook else [])
     )
     top_micros = highest * _HEADROOM
@@ -118,28 +124,29 @@ def cycle_chart(
     if outlook is not None:
         forecast = points([(now, total), (end, outlook.projected_micros)])
         band = points([(now, total), (end, outlook.high_micros), (end, outlook.low_micros)])
-    rules = [
-        Rule(y(micros), name, css_class)
-        for micros, name, css_class in ((cap_micros, "limit", "cap"), (budget_micros, "soft budget", "soft"))
-        if micros is not None
-    ]
     return Chart(
         spent=points(line),
         area=points([(start, 0), *line, (now, 0)]),
         forecast=forecast,
         band=band,
-        rules=rules,
-        x_ticks=[
-            Tick(x(instant), text=_label(instant, end - start), anchor="end" if instant == end else "middle")
-            for instant in _x_ticks(start, end, zone)
-        ],
+        rules=_rules({name: y(micros) for name, micros in limits.items() if micros is not None}),
+        x_ticks=[Tick(x(instant), text=_label(instant, end - start)) for instant in _x_ticks(start, end, zone)],
         y_ticks=[Tick(y(micros), micros=round(micros)) for micros in _y_ticks(highest)],
         now_x=x(now),
     )
 
 
+def _rules(heights: Mapping[str, float]) -> list[Rule]:
+    """The lines of the limits. Of two that lie close together the lower one has its name below itself."""
+    rules = []
+    for name, y in heights.items():
+        is_crowded = any(0 < y - other < _TEXT_HEIGHT for other in heights.values())
+        rules.append(Rule(y, y + _BELOW if is_crowded else y - _ABOVE, name, _RULE_CLASSES[name]))
+    return rules
+
+
 def _y_ticks(highest_micros: int) -> list[float]:
-    """From 0 in round steps, at most four of them."""
+    """From 0 in round steps, at most five of them."""
     least = highest_micros / _Y_TICKS_MAX
     power = 10.0 ** math.floor(math.log10(least))
     step = next(round_step * power for round_step in _ROUND_STEPS if round_step * power >= least)
