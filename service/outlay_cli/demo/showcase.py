@@ -35,6 +35,7 @@ SCOPES: Final = ("budgets:write", "control:read", "control:webhooks")
 """Of the key that the console is opened with."""
 
 _UNIT: Final = 1_000_000
+_CENT: Final = 10_000
 _TEAMS: Final = {"research": 78, "support": 31, "billing": 14}
 """What each team spends on a usual day."""
 _MODELS: Final = (("large-3", 0.65), ("small-3", 0.25), ("embedding-2", 0.1))
@@ -147,7 +148,7 @@ async def _spend(call: "_Calls", parent: str, now: datetime) -> None:
             spent = usual * quiet * chance.uniform(0.7, 1.3) * share
             for model, part in _MODELS:
                 labels = {"team": team, "model": model}
-                micros = round(spent * part * 100) * (_UNIT // 100)
+                micros = round(spent * part * 100) * _CENT
                 for unit, amount_micros in (("USD", micros), ("TOKENS", micros * 9_000)):
                     records.append(
                         budget_service_pb2.RecordSpendRequest(
@@ -174,7 +175,8 @@ async def _reach_the_cap(call: "_Calls", parent: str, now: datetime) -> None:
     )
     labels = {"team": "research", "model": "large-3"}
     left = (await call.budgets("GetBudget", budget_service_pb2.GetBudgetRequest(name=name))).spend.available_micros
-    for amount_micros, number in ((left // 3, 1), (left, 2)):
+    cents = left // _CENT
+    for amount_micros, number in ((cents // 3 * _CENT, 1), (left, 2)):
         await call.budgets(
             "CheckSpend",
             budget_service_pb2.CheckSpendRequest(
