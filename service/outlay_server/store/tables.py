@@ -240,6 +240,7 @@ audit_events = Table(
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     PrimaryKeyConstraint("organization_key", "sequence"),
+    Index("ix_audit_events_resource", "organization_key", "resource", "sequence"),
 )
 
 api_keys = Table(

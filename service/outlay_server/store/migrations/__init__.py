@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Ids of every revision, oldest first. Kept here so that a start that has nothing to migrate need not load Alembic."""
 
 _VERSION_TABLE: Final = "alembic_version"
