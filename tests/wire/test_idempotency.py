@@ -43,6 +43,7 @@ EFFECTS = {
     "DeleteOrganization": {"organizations": -1},
     "CreateApiKey": {"events": 1},
     "RevokeApiKey": {"events": 1},
+    "ApplyCaps": {"events": 1},
     "CreateWebhookEndpoint": {"events": 1},
     "UpdateWebhookEndpoint": {"events": 1},
     "DeleteWebhookEndpoint": {"events": 1},
@@ -62,12 +63,20 @@ def test_every_rpc_that_changes_something_takes_a_request_id() -> None:
     assert with_id == EFFECTS.keys()
 
 
+def _effective(examples: Examples, name: str) -> Any:
+    """The example of an RPC, so that it has its effect."""
+    request = examples.request(name)
+    if name == "ApplyCaps":
+        request.validate_only = False
+    return request
+
+
 @pytest.mark.parametrize("name", EFFECTS)
 async def test_64_callers_with_one_id_cause_one_effect_and_get_one_answer(name: str, replicas: Replicas) -> None:
     """At once, at every replica: byte for byte the same answer, and the books show one effect."""
     admin = replicas.admin()
     tenant = new_tenant(admin)
-    body = _without_maps(Examples(tenant).request(name)).SerializeToString()
+    body = _without_maps(_effective(Examples(tenant), name)).SerializeToString()
     before = _counts(tenant)
     async with AsyncExitStack() as stack:
         connections = [
@@ -144,6 +153,12 @@ def test_a_record_with_a_used_id_and_another_field_is_refused_by_that_field(fiel
         ("UpdateOrganization", "organization", lambda e, r: setattr(r.organization, "display_name", "B")),
         ("CreateApiKey", "api_key", lambda e, r: r.api_key.scopes.append("budgets:write")),
         ("RevokeApiKey", "name", lambda e, r: setattr(r, "name", e.tenant.key().name)),
+        ("ApplyCaps", "budgets", lambda e, r: setattr(r.budgets[0].budget, "hard_cap_micros", 1)),
+        (
+            "ApplyCaps",
+            "webhook_endpoints",
+            lambda e, r: setattr(r.webhook_endpoints.add().webhook_endpoint, "name", e.hook()),
+        ),
     ],
 )
 def test_a_used_id_with_other_content_is_refused_by_the_field_that_differs(
@@ -151,7 +166,7 @@ def test_a_used_id_with_other_content_is_refused_by_the_field_that_differs(
 ) -> None:
     """Every RPC that takes a request_id; a field inside a resource may be named by its path."""
     examples = Examples(tenant)
-    request = examples.request(name)
+    request = _effective(examples, name)
     tenant.admin.call(name, request)
     change(examples, request)
     _assert_reused(tenant, name, request, field)
@@ -163,7 +178,7 @@ def test_the_id_of_one_method_is_refused_by_every_other(tenant: Tenant) -> None:
     request_id = new_id()
     tenant.admin.call("RecordSpend", tenant.record(1_000, request_id=request_id))
     for name in EFFECTS.keys() - {"RecordSpend", "CreateOrganization", "DeleteOrganization"}:
-        request = examples.request(name)
+        request = _effective(examples, name)
         request.request_id = request_id
         _assert_reused(tenant, name, request, "method")
 
@@ -237,7 +252,7 @@ def test_after_a_restart_the_first_answers_are_given_again(server: ServerProcess
     with Caller(server.grpc_address, server.admin_key) as admin:
         tenant = new_tenant(admin)
         examples = Examples(tenant)
-        asked = {name: _without_maps(examples.request(name)).SerializeToString() for name in EFFECTS}
+        asked = {name: _without_maps(_effective(examples, name)).SerializeToString() for name in EFFECTS}
         answered = {name: admin.raw(name, body) for name, body in asked.items()}
         counts = _counts(tenant)
         server.kill9()
