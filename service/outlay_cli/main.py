@@ -16,7 +16,7 @@ COMMANDS = {
     "budgets": LazyCommand("outlay_cli.commands.budgets:budgets", "Budgets, their caps and their current spend."),
     "spend": LazyCommand("outlay_cli.commands.spend:spend", "Check and record spend; read the ledger."),
     "export-spend": LazyCommand("outlay_cli.commands.export_spend:export_spend", "Write the ledger as CSV or Parquet."),
-    "webhooks": LazyCommand("outlay_cli.commands.webhooks:webhooks", "Where events are sent, and what became of them."),
+    "webhooks": LazyCommand("outlay_cli.commands.webhooks:webhooks", "Where events are sent: webhooks, Slack, mail."),
     "alerts": LazyCommand("outlay_cli.commands.alerts:alerts", "Thresholds that were crossed."),
     "audit": LazyCommand("outlay_cli.commands.audit:audit", "Who changed what."),
     "validate": LazyCommand("outlay_cli.commands.validate:validate", "Check files of caps, offline."),
@@ -25,7 +25,7 @@ COMMANDS = {
     "drift": LazyCommand("outlay_cli.commands.plan:drift", "Show what was changed outside of the files, and by whom."),
     "export": LazyCommand("outlay_cli.commands.export:export", "Write what exists as files that plan nothing."),
     "schema": LazyCommand("outlay_cli.commands.schema:schema", "Print the JSON Schema of the files, for editors."),
-    "top": LazyCommand("outlay_cli.commands.top:top", "Watch spend against caps, live."),
+    "top": LazyCommand("outlay_cli.commands.top:top", "Watch spend against caps, the fullest budget first."),
     "verify": LazyCommand("outlay_cli.commands.verify:verify", "Recompute counters and audit chain from the ledger."),
     "migrate": LazyCommand("outlay_cli.commands.migrate:migrate", "Bring the database to this version's schema."),
 }

@@ -52,9 +52,7 @@ def top(organization: str, once: bool, duration: timedelta | None, output: str) 
 
 def _wait_for_state(reader: Reader) -> None:
     if not reader.complete.wait(STATE_TIMEOUT_SECONDS):
-        raise CommandFailed(
-            f"no budget within {STATE_TIMEOUT_SECONDS:g} s: there is none, or the service hangs"
-        )
+        raise CommandFailed(f"no budget within {STATE_TIMEOUT_SECONDS:g} s: there is none, or the service hangs")
     if reader.refusal is not None:
         raise reader.refusal
 

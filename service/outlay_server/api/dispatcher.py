@@ -207,11 +207,12 @@ class Dispatcher:
     @contextmanager
     def _observed(self, method: str, correlation_id: str) -> Iterator[Callable[[], None]]:
         """Count a stream in and out, timed until it is opened: how long it lasts is its reader's choice."""
-        started, seconds, code = time.perf_counter(), None, grpc.StatusCode.OK
+        started, code = time.perf_counter(), grpc.StatusCode.OK
+        seconds_to_open: list[float] = []
 
         def opened() -> None:
-            nonlocal seconds
-            seconds = time.perf_counter() - started if seconds is None else seconds
+            if not seconds_to_open:
+                seconds_to_open.append(time.perf_counter() - started)
 
         self._observer.call_started(method)
         try:
@@ -228,8 +229,7 @@ class Dispatcher:
             raise Internal(correlation_id) from None
         finally:
             opened()
-            assert seconds is not None, "opened by now"
-            self._observer.call_finished(method, code, seconds, correlation_id)
+            self._observer.call_finished(method, code, seconds_to_open[0], correlation_id)
 
     async def _answer(
         self,
