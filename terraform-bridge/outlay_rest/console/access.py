@@ -16,7 +16,7 @@ OWN = "organizations/-"
 
 async def show_sign_in(visit: Visit) -> Response:
     """The form."""
-    return visit.page("sign_in.html", failure="", next=_next_of(visit.request.query_params.get("next", "")))
+    return await visit.page("sign_in.html", failure="", next=_next_of(visit.request.query_params.get("next", "")))
 
 
 async def sign_in(visit: Visit) -> Response:
@@ -34,7 +34,7 @@ async def sign_in(visit: Visit) -> Response:
             problem = from_status(failed.status)
             failure = "This key opens nothing." if problem.http_status == 401 else refusal(problem)
     if failure:
-        return visit.page("sign_in.html", status=403, failure=failure, next=then)
+        return await visit.page("sign_in.html", status=403, failure=failure, next=then)
     response = see_other(then or home)
     session.remember(response, visit.request, key)
     return response
@@ -60,9 +60,9 @@ def ask_to_sign_in(visit: Visit) -> Response:
     return see_other(f"{session.PATH}/sign-in{wanted}")
 
 
-def signed_out(visit: Visit) -> Response:
+async def signed_out(visit: Visit) -> Response:
     """The key was revoked, or has expired."""
-    response = visit.page("sign_in.html", status=403, failure="This key no longer opens anything.", next="")
+    response = await visit.page("sign_in.html", status=403, failure="This key no longer opens anything.", next="")
     session.forget(response)
     return response
 

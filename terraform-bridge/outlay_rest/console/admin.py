@@ -45,7 +45,7 @@ async def show_audit(visit: Visit) -> Response:
     )
     found = await visit.ask(f"{ADMIN}ListAuditEvents", request)
     events = [(event, differences(event)) for event in found.audit_events]
-    return visit.page("audit.html", events=events, next_page=found.next_page_token, action=request.action)
+    return await visit.page("audit.html", events=events, next_page=found.next_page_token, action=request.action)
 
 
 def differences(event: AuditEvent) -> list[tuple[str, str, str]]:
@@ -117,7 +117,7 @@ async def _keys_page(visit: Visit, *, failure: str = "", made: ApiKey | None = N
         parent=visit.organization(), page_size=PAGE_SIZE, page_token=visit.request.query_params.get("page", "")
     )
     found = await visit.ask(f"{ADMIN}ListApiKeys", request)
-    return visit.page(
+    return await visit.page(
         "keys.html",
         status=422 if failure else 200,
         keys=found.api_keys,
@@ -137,7 +137,7 @@ async def show_webhooks(visit: Visit) -> Response:
     """The endpoints, and whether they answer."""
     request = pb.ListWebhookEndpointsRequest(parent=visit.organization(), page_size=PAGE_SIZE)
     found = await visit.ask(f"{ADMIN}ListWebhookEndpoints", request)
-    return visit.page("webhooks.html", endpoints=found.webhook_endpoints, disabled_because=_disabled_because)
+    return await visit.page("webhooks.html", endpoints=found.webhook_endpoints, disabled_because=_disabled_because)
 
 
 async def show_deliveries(visit: Visit) -> Response:
@@ -165,7 +165,7 @@ async def _webhook_page(visit: Visit, *, tested: "pb.TestWebhookEndpointResponse
         parent=name, page_size=PAGE_SIZE, page_token=visit.request.query_params.get("page", "")
     )
     found = await visit.ask(f"{ADMIN}ListDeliveries", request)
-    return visit.page(
+    return await visit.page(
         "webhook.html",
         endpoint=endpoint,
         deliveries=found.deliveries,

@@ -92,7 +92,7 @@ async def _page(visit: Visit, budget: Budget, draft: Draft, *, status: int = 200
         f"{ADMIN}ListAuditEvents",
         admin_pb.ListAuditEventsRequest(parent=visit.organization(), resource=budget.name, page_size=EVENTS_SHOWN),
     )
-    return visit.page(
+    return await visit.page(
         "budget.html",
         status=status,
         budget=budget,

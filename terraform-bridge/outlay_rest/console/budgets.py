@@ -20,7 +20,7 @@ async def show_organizations(visit: Visit) -> Response:
         page_size=PAGE_SIZE, page_token=visit.request.query_params.get("page", "")
     )
     found = await visit.ask(f"{ADMIN}ListOrganizations", request)
-    return visit.page("organizations.html", organizations=found.organizations, next_page=found.next_page_token)
+    return await visit.page("organizations.html", organizations=found.organizations, next_page=found.next_page_token)
 
 
 async def show_budgets(visit: Visit) -> Response:
@@ -30,7 +30,7 @@ async def show_budgets(visit: Visit) -> Response:
     found = await visit.ask(f"{BUDGETS}ListBudgets", pb.ListBudgetsRequest(parent=name, page_size=_BUDGETS_AT_ONCE))
     wanted = visit.request.query_params.get("q", "")[:128]
     shown = [budget for budget in found.budgets if _matches(budget, wanted)]
-    return visit.page(
+    return await visit.page(
         "budgets.html",
         resource=organization,
         budgets=sorted(shown, key=fullness, reverse=True),
@@ -46,7 +46,7 @@ async def show_alerts(visit: Visit) -> Response:
         parent=visit.organization(), page_size=PAGE_SIZE, page_token=visit.request.query_params.get("page", "")
     )
     found = await visit.ask(f"{ADMIN}ListAlerts", request)
-    return visit.page("alerts.html", alerts=found.alerts, next_page=found.next_page_token)
+    return await visit.page("alerts.html", alerts=found.alerts, next_page=found.next_page_token)
 
 
 def limit_of(budget: Budget) -> tuple[str, int] | None:

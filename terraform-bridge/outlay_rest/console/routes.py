@@ -74,7 +74,7 @@ def _answer(call: Call, show: Page, *, signed_in: bool) -> Callable[[Request], A
         visit = Visit(request, call, session.key_of(request), uuid.uuid4().hex)
         if request.method == "POST" and not session.is_own_form(request):
             problem = Problem(403, "PERMISSION_DENIED", "", "This form was not sent from the console.")
-            return visit.page("problem.html", status=403, problem=problem)
+            return await visit.page("problem.html", status=403, problem=problem)
         if signed_in and not visit.key:
             return access.ask_to_sign_in(visit)
         try:
@@ -84,11 +84,11 @@ def _answer(call: Call, show: Page, *, signed_in: bool) -> Callable[[Request], A
         except CallFailed as failed:
             problem = from_status(failed.status)
             if problem.http_status == 401 and visit.key:
-                return access.signed_out(visit)
+                return await access.signed_out(visit)
         except Exception:
             logger.exception("page failed", extra={"correlation_id": visit.correlation_id})
             problem = internal(visit.correlation_id)
-        return visit.page("problem.html", status=problem.http_status, problem=problem)
+        return await visit.page("problem.html", status=problem.http_status, problem=problem)
 
     return answer
 
@@ -97,7 +97,7 @@ async def _nothing_here(visit: Visit) -> Response:
     if not visit.request.path_params["rest"]:
         return see_other(f"{session.PATH}/")
     problem = Problem(404, "NOT_FOUND", "NOT_FOUND", "There is no such page.")
-    return visit.page("problem.html", status=404, problem=problem)
+    return await visit.page("problem.html", status=404, problem=problem)
 
 
 async def _to_the_start(request: Request) -> Response:
