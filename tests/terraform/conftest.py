@@ -51,10 +51,12 @@ def tenant(admin: Caller) -> Tenant:
     return new_tenant(admin, "tf")
 
 
-def provider_for(server: ServerProcess, key: str | None = None) -> Lifecycle[Any]:
+def provider_for(
+    server: ServerProcess, key: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS
+) -> Lifecycle[Any]:
     """A provider that finds the server and a key in its environment."""
     environment = {"OUTLAY_ENDPOINT": server.grpc_address, "OUTLAY_API_KEY": key or server.admin_key}
-    return Lifecycle(OutlayProvider(patience_seconds=PATIENCE_SECONDS, environment=environment))
+    return Lifecycle(OutlayProvider(patience_seconds=patience_seconds, environment=environment))
 
 
 @pytest.fixture(scope="session")

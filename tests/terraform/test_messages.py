@@ -1,6 +1,7 @@
 """What people are told: at the line that is wrong, when planning where that is possible, and with what to do."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,24 +208,28 @@ def test_more_budgets_than_there_may_be_is_the_services_word(workspace: Workspac
 # --- a service that is away -------------------------------------------------------------------------------------------
 
 
-def test_a_service_that_restarts_is_waited_for_and_one_that_is_away_is_said_to_be(
+def test_what_a_service_that_is_away_may_have_made_is_kept(
     terraform: str, start_server: StartServer, tmp_path: Path
 ) -> None:
-    """What may have been made is kept as tainted, so that the next run finds out; nothing is made twice."""
+    """As tainted, so that the next run finds out. A service that comes back in time is waited for."""
     server = start_server()
-    with (
-        reattachable(provider_for(server), PROVIDER_ADDRESS) as environment,
-        Caller(server.grpc_address, server.admin_key) as admin,
-    ):
-        workspace = Workspace(tmp_path, bare_environment(**environment))
-        workspace.write(resource={"outlay_organization": {"acme": {"organization_id": "acme"}}})
+    (tmp_path / "configuration").mkdir()
+    workspace = Workspace(tmp_path / "configuration", {})
+    workspace.write(resource={"outlay_organization": {"acme": {"organization_id": "acme"}}})
+    with reattachable(provider_for(server, patience_seconds=0.5), PROVIDER_ADDRESS) as environment:
+        impatient = Workspace(workspace.folder, bare_environment(**environment))
         server.kill9()
-        (found,) = workspace.diagnose("apply", "-auto-approve")
+        (found,) = impatient.diagnose("apply", "-auto-approve")
         assert found.summary == "The service is away"
-        assert list(workspace.state()) == ["outlay_organization.acme"]
+        assert list(impatient.state()) == ["outlay_organization.acme"]
+    with (
+        reattachable(provider_for(server, patience_seconds=60.0), PROVIDER_ADDRESS) as environment,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        patient = Workspace(workspace.folder, bare_environment(**environment))
+        running = pool.submit(patient.ok, "apply", "-auto-approve")
         server.restart()
-        workspace.apply()
-        name = "organizations/acme"
-        tenant = Tenant(admin, "acme")
-        assert workspace.state()["outlay_organization.acme"]["id"] == name
-        assert tenant.budget().unit == "USD"
+        running.result()
+        patient.settled()
+    with Caller(server.grpc_address, server.admin_key) as admin:
+        assert Tenant(admin, "acme").budget().unit == "USD"

@@ -136,6 +136,19 @@ def test_a_secret_is_in_no_state_no_plan_and_no_trace(
     assert etags[0] == etags[1] != etags[2]
 
 
+def test_another_change_does_not_send_the_secret(workspace: Workspace, tenant: Tenant) -> None:
+    """A rotation that others have begun goes on: a secret that is sent would end it."""
+    for display_name in ("", "Pager"):
+        declared = _endpoint(tenant, "x", display_name=display_name, secret_wo=_secret("a"), secret_wo_version=1)
+        workspace.write(resource={"outlay_webhook_endpoint": {"x": declared}})
+        workspace.apply()
+        if not display_name:
+            name = tenant.child("webhookEndpoints", "x")
+            tenant.admin.call("RotateWebhookSecret", pb.RotateWebhookSecretRequest(name=name))
+    found = _found(tenant, "x")
+    assert (found.display_name, found.HasField("previous_secret_expire_time")) == ("Pager", True)
+
+
 @pytest.mark.parametrize(
     ("settings", "summary", "line"),
     [
