@@ -1,5 +1,6 @@
 """What the commands refuse, allow, print and exit with."""
 
+import asyncio
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import httpx2
 import pytest
 
 from support.command_line import Ran
+from support.reply_eater import Lost, ReplyEater
 from support.server import OUTLAY, ServerProcess
 from sync.conftest import CommandLine
 
@@ -375,6 +377,25 @@ def test_a_service_that_ends_between_plan_and_apply_applies_nothing(
     assert ran.code == 1
     assert "organizations/acme: not applied." in ran.out
     assert "nothing answers at" in ran.out
+
+
+async def test_a_lost_answer_is_told_as_such_and_the_command_can_be_run_again(outlay: CommandLine, acme: str) -> None:
+    """The service has applied it, and the command cannot know: run again, it finds nothing left to do."""
+    outlay.write("a.yaml", caps(acme, "x: hard_cap: 5"))
+    answers = 0
+
+    def loses_the_second_answer(kind: Lost) -> bool:
+        nonlocal answers
+        answers += kind == "reply"
+        return kind == "reply" and answers == 2
+
+    async with ReplyEater(outlay.server.grpc_address, loses_the_second_answer) as proxy:
+        ran = await asyncio.to_thread(CommandLine(outlay.folder, outlay.server), "apply", ENDPOINT=proxy.address)
+    assert (ran.code, answers) == (1, 2)
+    assert f"organizations/{acme}: whether it was applied is unknown; run the command again" in ran.out
+    assert "--request-id" not in ran.err
+    assert outlay("apply").ok().out == "No changes.\n"
+    assert outlay.budget(acme, "x")["hard_cap_micros"] == "5000000"
 
 
 def test_some_applied_and_some_not_exits_3(outlay: CommandLine, acme: str) -> None:
