@@ -79,15 +79,16 @@ class AdminServiceStub:
     """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
     `validate_only` the answer is the plan, and the plan is what applying does.
 
-    Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
-    same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
-    it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
-    `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
-    from outside, whether or not the key may read the audit.
+    Settings that a mask does not name, and budgets and webhook endpoints that the request does not name, are left
+    alone. After an apply the same request plans nothing. A request may have 1 MiB. The scopes below are enough for a
+    plan; those that applying it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to
+    create or delete them `budgets:write`, for webhook endpoints `control:webhooks` or `admin`, for allotments and for
+    the organization itself `admin`. The plan names who changed a resource from outside, whether or not the key may read
+    the audit; of webhook endpoints it shows what the audit shows, and never a secret.
 
     Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
     ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
-    (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+    (1,000 budgets, 20 webhook endpoints), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
     """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _api_key_pb2.ApiKey]
     """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
@@ -225,15 +226,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
     `validate_only` the answer is the plan, and the plan is what applying does.
 
-    Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
-    same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
-    it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
-    `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
-    from outside, whether or not the key may read the audit.
+    Settings that a mask does not name, and budgets and webhook endpoints that the request does not name, are left
+    alone. After an apply the same request plans nothing. A request may have 1 MiB. The scopes below are enough for a
+    plan; those that applying it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to
+    create or delete them `budgets:write`, for webhook endpoints `control:webhooks` or `admin`, for allotments and for
+    the organization itself `admin`. The plan names who changed a resource from outside, whether or not the key may read
+    the audit; of webhook endpoints it shows what the audit shows, and never a secret.
 
     Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
     ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
-    (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+    (1,000 budgets, 20 webhook endpoints), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
     """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _api_key_pb2.ApiKey]  # type: ignore[assignment]
     """Make an API key. The answer is the only one that ever holds its `secret`, which is not stored: a retry with the
@@ -404,15 +406,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Make the caps of one organization what they are in code: all of them or, where anything is refused, none. With
         `validate_only` the answer is the plan, and the plan is what applying does.
 
-        Settings that a mask does not name, and budgets that the request does not name, are left alone. After an apply the
-        same request plans nothing. A request may have 1 MiB. The scopes below are enough for a plan; those that applying
-        it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to create or delete them
-        `budgets:write`, for allotments and for the organization itself `admin`. The plan names who changed a resource
-        from outside, whether or not the key may read the audit.
+        Settings that a mask does not name, and budgets and webhook endpoints that the request does not name, are left
+        alone. After an apply the same request plans nothing. A request may have 1 MiB. The scopes below are enough for a
+        plan; those that applying it takes stand in its `required_scopes`: to change budgets what UpdateBudget takes, to
+        create or delete them `budgets:write`, for webhook endpoints `control:webhooks` or `admin`, for allotments and for
+        the organization itself `admin`. The plan names who changed a resource from outside, whether or not the key may read
+        the audit; of webhook endpoints it shows what the audit shows, and never a secret.
 
         Scope: `control:read`, `budgets:read` or `budgets:write`. Errors: NOT_FOUND (without `allow_missing`),
         ALREADY_EXISTS (the id of a deleted organization), APPLY_REFUSED, ETAG_MISMATCH, MISSING_SCOPE, LIMIT_EXCEEDED
-        (1,000 budgets), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
+        (1,000 budgets, 20 webhook endpoints), REQUEST_ID_REUSED. When unreachable: the old caps stay in force; retry with the same request_id.
         """
 
     @_abc_1.abstractmethod
