@@ -9,7 +9,7 @@ POSTGRES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs terraform-mirror terraform-release bench bench-full coverage deep clean distclean
+.PHONY: help setup run demo test check gen gen-check lint proto format types imports docs terraform-mirror terraform-release bench bench-full coverage deep screenshots bench-console clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ bench: $(STAMP) ## Measure beside a bare echo of the same run (3 minutes)
 bench-full: $(STAMP) ## Everything, rivals too, and write docs/benchmarks.md (half an hour)
 	@$(PLOTS)
 	$(BIN)/python -m benchmarks --full --install --write-docs $(ARGS)
+
+bench-console: $(STAMP) ## Measure the console in Debian's Chromium: time until drawn, bytes, axe (2 minutes)
+	@$(BIN)/python -m benchmarks.console $(ARGS)
+
+screenshots: $(STAMP) ## Write docs/images/console-*.png from the demo's data, in Debian's Chromium
+	@$(BIN)/python -m scripts.screenshots
 
 PLOTS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
