@@ -50,8 +50,9 @@ def visitor(console: str) -> Iterator[httpx2.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of one module: while it is open it keeps an event loop running, in which no other test could have its own."""
     if not CHROMIUM:
         pytest.skip("no chromium on the PATH")
     with sync_playwright() as playwright:

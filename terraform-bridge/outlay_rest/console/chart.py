@@ -12,7 +12,7 @@ from typing import Final
 WIDTH: Final = 720
 HEIGHT: Final = 260
 LEFT: Final = 78
-RIGHT: Final = 34
+RIGHT: Final = 42
 TOP: Final = 14
 BOTTOM: Final = 30
 
