@@ -75,7 +75,8 @@ def _steps(rest: str) -> Iterator[str | int | Key]:
         elif index:
             yield int(index)
         else:
-            yield Key(key)
+            # The service quotes what a caller wrote.
+            yield Key(key.strip("'\""))
 
 
 def _diagnostics(raised: OutlayRpcError, path_of: PathOf) -> Iterator[Diagnostic]:

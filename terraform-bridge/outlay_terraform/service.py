@@ -101,9 +101,6 @@ class Service:
         """Wait, unless somebody wants the run to end."""
         self._hurried.wait(seconds)
 
-    def close(self) -> None:
-        self._channel.close()
-
 
 def new_request_id() -> str:
     """What makes one change safe to send again."""
