@@ -1,6 +1,7 @@
 """`docs/console.md` says what the console does."""
 
 import re
+from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -22,9 +23,9 @@ def backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def tenant(shared_server: ServerProcess) -> Tenant:
-    caller = Caller(shared_server.grpc_address, shared_server.admin_key)
-    return new_tenant(caller)
+def tenant(shared_server: ServerProcess) -> Iterator[Tenant]:
+    with Caller(shared_server.grpc_address, shared_server.admin_key) as admin:
+        yield new_tenant(admin)
 
 
 def test_its_pictures_are_there_and_small() -> None:

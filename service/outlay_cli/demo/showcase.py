@@ -148,7 +148,8 @@ async def _spend(call: "_Calls", parent: str, now: datetime) -> None:
             spent = usual * quiet * chance.uniform(0.7, 1.3) * share
             for model, part in _MODELS:
                 labels = {"team": team, "model": model}
-                micros = round(spent * part * 100) * _CENT
+                # Just after midnight hardly anything of today has passed, and nothing is no spend.
+                micros = max(1, round(spent * part * 100)) * _CENT
                 for unit, amount_micros in (("USD", micros), ("TOKENS", micros * 9_000)):
                     records.append(
                         budget_service_pb2.RecordSpendRequest(
