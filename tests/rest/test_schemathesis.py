@@ -50,8 +50,8 @@ def fuzzed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
         yield process
 
 
-schema = schemathesis.openapi.from_dict(openapi_document("0"))
-"""The same as the server serves; made here, so that each operation is a test of its own."""
+schema = schemathesis.openapi.from_dict(openapi_document("0")).exclude(operation_id="WatchBudgets")
+"""The same as the server serves; made here, so that each operation is a test of its own. A stream does not end."""
 
 
 def check(case: schemathesis.Case, server: ServerProcess) -> None:

@@ -209,13 +209,22 @@ class AsyncCaller:
         return GetMessageClass(METHODS[name].output_type).FromString(body)
 
     async def raw(self, name: str, body: bytes, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> bytes:
-        """The answer's bytes to a request's bytes. Raises `Failure`."""
+        """The answer's bytes to a request's bytes. Raises `Failure`. Of a stream only whether it opens: no bytes."""
         try:
+            if (method := METHODS.get(name)) is not None and method.server_streaming:
+                await self._open(name, body, timeout_seconds)
+                return b""
             answer: bytes = await self.start(name, body, timeout_seconds=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             raise failure_of(error) from None
         else:
             return answer
+
+    async def _open(self, name: str, body: bytes, timeout_seconds: float) -> None:
+        call: Any = self.channel.unary_stream(path_of(name))
+        stream = call(body, metadata=self._metadata, timeout=timeout_seconds)
+        await stream.wait_for_connection()
+        stream.cancel()
 
     def start(self, name: str, body: bytes, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> Any:
         """The call itself, to be awaited or cancelled."""
