@@ -30,6 +30,7 @@ EVERY_ERROR: tuple[OutlayError, ...] = (
     errors.StorageUnavailable(),
     errors.DeadlineExceeded(),
     errors.Unimplemented(),
+    errors.WatcherTooSlow(),
 )
 
 
