@@ -24,7 +24,7 @@ ORGANIZATIONS_AT_ONCE: Final = 200
 
 
 class Retention:
-    """Rounds through all organizations. Replicas may go round at once: a step is taken under the organization's lock."""
+    """Rounds through all organizations. Replicas may go round at once: each step holds the organization's lock."""
 
     def __init__(self, store: Store, retention_seconds: int | None, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         """`retention_seconds` None keeps everything for ever."""
