@@ -70,10 +70,12 @@ def running(
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, is_ready: Callable[[str], bool]) -> str:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while True:
+        # Asked before its words are read: what it says last, it says before it ends.
+        is_over = process.poll() is not None or time.monotonic() > deadline
         text = log.read_text(errors="replace")
         if is_ready(text):
             return text
-        if process.poll() is not None or time.monotonic() > deadline:
+        if is_over:
             raise ProcessFailed(f"{process.args!r} did not become ready:\n{text[-4000:]}")
         time.sleep(0.02)
 
