@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--postgres", action="store_true", help="two replicas on PostgreSQL instead of one on SQLite")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="outlay-watch-") as folder:
+        # PostgreSQL runs as somebody else, who has to get in.
+        Path(folder).chmod(0o755)
         if not arguments.postgres:
             with deployment(Path(folder)) as service:
                 asyncio.run(_measure(service, arguments.watchers, arguments.changes, arguments.per_second))
